@@ -225,6 +225,19 @@ def _is_plain(content: bytes, chain: Sequence[x509.Certificate]) -> bool:
     return read_pem(content).certificates == tuple(chain)
 
 
+def _by_identity(sa_keys: bytes) -> dict[bytes, tuple[PrivateKey, bytes]]:
+    """Each key of a file with its block, by its public half: one that is there twice is one generation."""
+    found: dict[bytes, tuple[PrivateKey, bytes]] = {}
+    # What is no PEM at all is read as one key, which says what it is instead.
+    for block in private_blocks(sa_keys) or [sa_keys]:
+        try:
+            key = load_private(block)
+        except UnsupportedKeyError as error:
+            raise AdoptionError(f"the key of service accounts {error}", hint="copy it again") from None
+        found.setdefault(public_der(key), (key, block))
+    return found
+
+
 def _token_keys(found: FoundAuthority) -> Iterator[Import]:
     """The key that signs service accounts' tokens, and the one before it."""
     if not found.sa_keys.strip():
@@ -232,16 +245,7 @@ def _token_keys(found: FoundAuthority) -> Iterator[Import]:
             "the private key that signs service accounts' tokens is not among these files",
             hint="copy it from a control-plane node: without it no token of the cluster can be judged",
         )
-    # What is no PEM at all is read as one key, which says what it is instead.
-    blocks = private_blocks(found.sa_keys) or [found.sa_keys]
-    by_identity: dict[bytes, tuple[PrivateKey, bytes]] = {}
-    for block in blocks:
-        try:
-            key = load_private(block)
-        except UnsupportedKeyError as error:
-            raise AdoptionError(f"the key of service accounts {error}", hint="copy it again") from None
-        # A file may have a key twice: it is one generation all the same.
-        by_identity.setdefault(public_der(key), (key, block))
+    by_identity = _by_identity(found.sa_keys)
     keys = [key for key, _ in by_identity.values()]
     if len(keys) > _GENERATIONS:
         raise AdoptionError(
@@ -255,7 +259,11 @@ def _token_keys(found: FoundAuthority) -> Iterator[Import]:
             f"tokens of {len(accepted)} keys are accepted, and only {len(accepted & known)} of them are here",
             hint=_ONE_AFTER_ANOTHER,
         )
-    contents = (found.sa_keys,) if len(blocks) == 1 else [block for _, block in by_identity.values()]
+    contents = (
+        (found.sa_keys,)
+        if len(private_blocks(found.sa_keys)) <= 1
+        else [block for _, block in by_identity.values()]
+    )
     for slot, key, content in zip((Slot.CURRENT, Slot.PREVIOUS), keys, contents, strict=False):
         yield _private_file(sa_path(slot, layout.SA_PRIVATE_KEY), content)
         yield _public_file(sa_path(slot, layout.SA_PUBLIC_KEY), public_pem(key))
