@@ -43,6 +43,7 @@ _BELOW: Final = {
 """What makes a directory /etc/kubernetes, by what is in the directories below it."""
 _LOOSE: Final = (".crt", ".pem", ".kubeconfig")
 _OWN: Final = frozenset({"pki.lock", ".pkigen"})
+_TARS: Final = (".tar", ".tar.gz", ".tgz")
 _DEEPEST: Final = 3
 _MOST_DIRECTORIES: Final = 10_000
 _START: Final = 512
@@ -76,7 +77,7 @@ def is_foreign(path: Path) -> bool:
         if path.is_dir():
             if any((path / name).is_symlink() or (path / name).exists() for name in _OWN):
                 return False
-            return bool(node_trees(path))
+            return bool(_archives(path) or node_trees(path))
         return path.is_file() and is_archive(_start(path))
     except (OSError, StoreError):
         return False
@@ -86,7 +87,7 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
     """The nodes whose files lie in a directory or in a tar.
 
     That is /etc/kubernetes of one node, a root directory that has it, a directory of certificates, or
-    directories and archives with one of these for each node.
+    directories and archives with one of these for each node, which may lie in one directory.
 
     Raises:
         StoreError: It cannot be read.
@@ -99,7 +100,20 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
         root = whole.parent.parent
         mapped = (Mapped(path=(), steps=()),)
         return (NodeTree(root.name or "localhost", DirectoryTree(root), mapped, walked=_USUAL),)
-    return tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
+    found = tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
+    is_node = len(found) == 1 and found[0].name == whole.name
+    return found if is_node else (*found, *_in_archives(path))
+
+
+def _in_archives(directory: Path) -> Iterator[NodeTree]:
+    for file in _archives(directory):
+        yield from archived_trees(read_whole(file), name=file.name)
+
+
+def _archives(directory: Path) -> list[Path]:
+    """The tars in a directory, as `gather_line` brings them."""
+    files = sorted(each for each in directory.iterdir() if each.name.endswith(_TARS) and each.is_file())
+    return [each for each in files if is_archive(_start(each))]
 
 
 def archived_trees(data: bytes, *, name: str) -> tuple[NodeTree, ...]:
@@ -110,10 +124,16 @@ def archived_trees(data: bytes, *, name: str) -> tuple[NodeTree, ...]:
         name: The archive's; up to its first dot also the node's, where there is but one.
 
     Raises:
-        StoreError: It is no tar.
+        StoreError: It is no tar, or holds nothing of a node.
     """
     tree = ArchiveTree(data, name=name)
-    return tuple(_nodes(tree, (), name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
+    found = tuple(_nodes(tree, (), name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
+    if not found:
+        raise StoreError(
+            f"{name} has no files of a node in it",
+            hint="make it again with the line that `pkigen adopt --gather NODE` prints",
+        )
+    return found
 
 
 def gather_line(node: str) -> str:

@@ -572,6 +572,29 @@ def _rest(copy: Path) -> Iterator[Path]:
     yield from (each for each in sorted(copy.iterdir()) if each.name != "cp-1")
 
 
+def test_a_folder_of_tars_as_they_are_gathered(copy: Path, tmp_path: Path, adopted: Adopted) -> None:
+    """Beside directories of nodes; one that was cut off, or holds nothing of a node, ends it."""
+    (tmp_path / "gathered").mkdir()
+    for node in ("cp-1", "cp-2", "worker-1"):
+        with tarfile.open(tmp_path / f"gathered/{node}.tar.gz", "w:gz") as archive:
+            archive.add(copy / node, arcname="")
+    (copy / "cp-3").rename(tmp_path / "gathered/cp-3")
+    whole = (tmp_path / "gathered/cp-2.tar.gz").read_bytes()
+    (tmp_path / "gathered/cp-2.tar.gz").write_bytes(whole[: len(whole) // 2])
+    for command in (("verify",), ("status",), ("adopt", "-C", str(adopted.root))):
+        assert adopted.run(command[0], str(tmp_path / "gathered"), *command[1:]) == 1
+        assert adopted.err.startswith("error: cp-2.tar.gz is damaged: it cannot be unpacked\n")
+    with tarfile.open(tmp_path / "gathered/cp-2.tar.gz", "w:gz"):
+        pass
+    assert adopted.run("verify", str(tmp_path / "gathered")) == 1
+    assert adopted.err.startswith("error: cp-2.tar.gz has no files of a node in it\nhint: ")
+    (tmp_path / "gathered/cp-2.tar.gz").write_bytes(whole)
+    assert adopted.adopt(tmp_path / "gathered") == 0, adopted.err
+    assert adopted.planned() == []
+    assert adopted.run("verify", str(tmp_path / "gathered")) == 0
+    assert adopted.out.splitlines()[-1].startswith("4 nodes, ")
+
+
 def test_a_tar_by_option_and_one_from_standard_input(
     copy: Path, tmp_path: Path, adopted: Adopted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
