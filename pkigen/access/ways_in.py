@@ -13,10 +13,12 @@ from pkigen.access.credentials import token_faults
 from pkigen.access.rights import bindings, by_groups
 from pkigen.desired.authentication import configuration_path
 from pkigen.desired.certificates import FRONT_PROXY_CLIENT
+from pkigen.spec.feature_gates import as_boolean
+from pkigen.spec.flag_combinations import AUTHENTICATION_FLAG
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from pkigen.crypto.service_account_tokens import Token
@@ -61,7 +63,9 @@ def _built_in(cluster: ClusterSpec, who: str) -> Iterator[tuple[str, ...]]:
     """Users whom Kubernetes' own ways in make."""
     if who == ANONYMOUS:
         yield (f"{ANONYMOUS}: whoever shows no credential", *_anonymous(cluster))
-    if who.startswith(_BOOTSTRAP):
+    if who.startswith(_BOOTSTRAP) and not _takes_bootstrap_tokens(_given(cluster)):
+        yield (f"{who}: let in by nothing (--enable-bootstrap-token-auth=false)",)
+    elif who.startswith(_BOOTSTRAP):
         yield (
             f"{who}: let in by a bootstrap token",
             "  verified by:  kube-apiserver --enable-bootstrap-token-auth, by its Secret in kube-system:",
@@ -157,43 +161,65 @@ def _open_paths(cluster: ClusterSpec) -> str:
     authentication = cluster.spec.authentication
     anonymous = authentication.anonymous if authentication is not None else None
     if anonymous is None:
-        flags = [each.value for each in cluster.spec.api_server.extra_args if each.name == "anonymous-auth"]
-        return "nowhere (--anonymous-auth=false)" if flags and flags[-1].lower() == "false" else _EVERYWHERE
+        is_off = as_boolean(_given(cluster).get("anonymous-auth", "true")) is False
+        return "nowhere (--anonymous-auth=false)" if is_off else _EVERYWHERE
     if not anonymous.enabled:
         return "nowhere (spec.authentication.anonymous)"
     paths = ", ".join(dict.fromkeys(condition.path for condition in anonymous.conditions))
     return f"{paths} alone (spec.authentication.anonymous)" if paths else _EVERYWHERE
 
 
+def _given(cluster: ClusterSpec) -> dict[str, str]:
+    """The flags of one's own, each with the value that counts."""
+    return {each.name: each.value for each in cluster.spec.api_server.extra_args}
+
+
+def _takes_bootstrap_tokens(given: Mapping[str, str]) -> bool:
+    return as_boolean(given.get("enable-bootstrap-token-auth", "true")) is not False
+
+
 def _all(inventory: Inventory) -> Iterator[str]:
     """Every way in, in the order in which the API server asks them."""
     cluster = inventory.cluster
-    given = {each.name: each.value for each in cluster.spec.api_server.extra_args}
+    given = _given(cluster)
     yield "authentication: who is let in, and by what, in the order in which the API server asks"
     yield "  a proxy's headers: X-Remote-User and X-Remote-Group, behind a client certificate of the"
     yield "                front-proxy CA whose name is in --requestheader-allowed-names:"
-    allowed = (FRONT_PROXY_CLIENT.common_name, *(each.name for each in cluster.proxies))
-    yield f"                {', '.join(allowed)}"
+    own = ",".join((FRONT_PROXY_CLIENT.common_name, *(each.name for each in cluster.proxies)))
+    allowed = given.get("requestheader-allowed-names", own).split(",")
+    yield f"                {', '.join(filter(None, allowed)) or 'any name, because the list is empty'}"
     yield "  certificates: --client-ca-file; spec.users, nodes and components"
-    yield "  tokens:       of service accounts (--service-account-key-file) and bootstrap tokens"
-    for each in cluster.token_issuers:
-        yield f"                of the issuer {each.name}, {each.issuer.url} (--authentication-config)"
-    if "authentication-token-webhook-config-file" in given:
-        yield "                and whatever the webhook knows (--authentication-token-webhook-config-file)"
-    yield from _by_flags(given)
-    if cluster.spec.iam:
-        yield "                of AWS IAM, by aws-iam-authenticator (spec.iam)"
+    tokens = list(_tokens(cluster, given))
+    yield f"  tokens:       {tokens[0]}"
+    yield from (f"                {each}" for each in tokens[1:])
     yield f"  nothing:      system:anonymous, at {_open_paths(cluster)}"
-    yield "  not in use:   passwords (gone since Kubernetes v1.19), and static tokens (--token-auth-file),"
-    yield "                which never expire, lie in clear text, and end with a restart alone"
+    yield from _NEVER if _STATIC in given else _NOT_IN_USE
 
 
-def _by_flags(given: dict[str, str]) -> Iterator[str]:
-    """Ways that only flags open, which the spec's own fields replace."""
+_STATIC: Final = "token-auth-file"
+_NEVER: Final = ("  not in use:   passwords (gone since Kubernetes v1.19)",)
+_NOT_IN_USE: Final = (
+    "  not in use:   passwords (gone since Kubernetes v1.19), and static tokens (--token-auth-file),",
+    "                which never expire, lie in clear text, and end with a restart alone",
+)
+
+
+def _tokens(cluster: ClusterSpec, given: Mapping[str, str]) -> Iterator[str]:
+    """Whose tokens are accepted, in the order in which they are tried."""
+    if _STATIC in given:
+        yield f"static ones in {given[_STATIC]} (--token-auth-file): remove them"
+    both = " and bootstrap tokens" if _takes_bootstrap_tokens(given) else ""
+    yield f"of service accounts (--service-account-key-file){both}"
+    for each in cluster.token_issuers:
+        yield f"of the issuer {each.name}, {each.issuer.url} (--authentication-config)"
+    if AUTHENTICATION_FLAG in given and given[AUTHENTICATION_FLAG] != configuration_path(cluster):
+        yield f"of the issuers that {given[AUTHENTICATION_FLAG]} names (--authentication-config)"
     if "oidc-issuer-url" in given:
-        yield f"                of the issuer {given['oidc-issuer-url']} (--oidc-issuer-url)"
-    if "token-auth-file" in given:
-        yield f"                static ones in {given['token-auth-file']} (--token-auth-file): remove them"
+        yield f"of the issuer {given['oidc-issuer-url']} (--oidc-issuer-url)"
+    if "authentication-token-webhook-config-file" in given:
+        yield "and whatever the webhook knows (--authentication-token-webhook-config-file)"
+    if cluster.spec.iam:
+        yield "of AWS IAM, by aws-iam-authenticator (spec.iam)"
 
 
 # -- a token that somebody holds --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pkigen.cli.reports.cluster_text import cluster_lines, cluster_script
 from pkigen.cli.reports.plan_text import copying_text, leftovers_text, restart_text, runbook_script
 from pkigen.cli.reports.rotation_runbook import rotation_runbook
 from pkigen.cli.reports.tables import page
-from pkigen.errors import PkigenError
+from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.restart_map import restart_map
 from pkigen.reconcile.rollout import rollout
 
@@ -174,6 +174,23 @@ def require_below(directory: Path, path: Path) -> None:
                 f"{each} is a symbolic link",
                 hint=f"what is written stays below {directory}: name the directory that the link leads to",
             )
+
+
+def require_outside(root: Path, path: Path) -> None:
+    """See that nothing else is written where an authority is.
+
+    Args:
+        root: The PKI directory.
+        path: What a person named, or stands in for it.
+
+    Raises:
+        UsageError: It is there, or below it.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise UsageError(
+            f"{path} is in the PKI directory {root}, where nothing else belongs",
+            hint="name another place with --out",
+        )
 
 
 def write_runbook(

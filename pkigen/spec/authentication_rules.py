@@ -44,6 +44,7 @@ _OF_KUBERNETES: Final = re.compile(r"(?:.*\.)?(?:k8s|kubernetes)\.io")
 _PROBED: Final = ("/livez", "/readyz")
 _OWN_PROXY: Final = "front-proxy-client"
 _STATIC_TOKENS: Final = "token-auth-file"
+_SELECTORS: Final = "egress-selector-config-file"
 
 
 def _versions(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -70,17 +71,19 @@ def _too_early(at: Location, change: VersionChange, gate: str) -> SpecFinding:
 
 
 def _egress(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """Egress selectors came later than the file."""
+    """Egress selectors came later than the file, and have a file of their own."""
     off = _gate(spec, "StructuredAuthenticationConfigurationEgressSelector") is False
-    if EGRESS_SELECTOR.holds(spec.spec.kubernetes_version) and not off:
+    if not EGRESS_SELECTOR.holds(spec.spec.kubernetes_version) or off:
+        message = f"needs Kubernetes v1.{EGRESS_SELECTOR.since} or later"
+    elif spec.manages(ManagedFiles.MANIFESTS) and last(spec.spec.api_server.extra_args, _SELECTORS) is None:
+        # plugin/pkg/authenticator/token/oidc: "egress lookup required with egress selector type"
+        message = f"needs {_SELECTORS} in spec.apiServer.extraArgs: API servers do not start without it"
+    else:
         return
     for index, each in enumerate(spec.token_issuers):
         if each.issuer.egress_selector_type is not None:
-            yield SpecFinding(
-                at=(*_JWT, index, "issuer", "egressSelectorType"),
-                message=f"needs Kubernetes v1.{EGRESS_SELECTOR.since} or later",
-                given=(_VERSION, _FLAGS),
-            )
+            at: Location = (*_JWT, index, "issuer", "egressSelectorType")
+            yield SpecFinding(at=at, message=message, given=(_VERSION, _FLAGS, ("spec", "manage")))
 
 
 def _gate(spec: ClusterSpec, name: str) -> bool | None:

@@ -142,6 +142,7 @@ def test_nobody_is_let_in_as_what_is_reserved() -> None:
             {"runtime": "systemd", "authentication": {"anonymous": {"enabled": False}}},
             "nowhere (spec.authentication.anonymous)",
         ),
+        ({"apiServer": {"extraArgs": [{"name": "anonymous-auth", "value": "0"}]}}, "nowhere (--anonymous-"),
         ({"authentication": {"anonymous": {"enabled": True}}}, "every path; RBAC decides"),
     ],
 )
@@ -160,6 +161,31 @@ def test_flags_that_open_ways() -> None:
     assert "of the issuer https://flag.example (--oidc-issuer-url)" in text
     assert "static ones in /t.csv (--token-auth-file): remove them" in text
     assert "whatever the webhook knows" in text
+    # The order of pkg/kubeapiserver/authenticator/config.go.
+    order = ["static ones", "of service accounts", "of the issuer", "the webhook knows"]
+    assert [text.index(each) for each in order] == sorted(text.index(each) for each in order)
+    assert "and static tokens" not in text
+
+
+@pytest.mark.parametrize("value", ["false", "0", "F"])
+def test_bootstrap_tokens_may_be_off(value: str) -> None:
+    extra = [{"name": "enable-bootstrap-token-auth", "value": value}]
+    cluster = derive(spec(CP1, apiServer={"extraArgs": extra}))
+    assert "bootstrap" not in said("authentication", cluster)
+    assert "let in by nothing" in said("system:bootstrap:abcdef", cluster)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "expected"),
+    [
+        ("requestheader-allowed-names", "front-proxy-client,old", "front-proxy-client, old"),
+        ("requestheader-allowed-names", "", "any name, because the list is empty"),
+        ("authentication-config", "/etc/own.yaml", "of the issuers that /etc/own.yaml names"),
+    ],
+)
+def test_flags_of_ones_own_count(flag: str, value: str, expected: str) -> None:
+    extra = [{"name": flag, "value": value}]
+    assert expected in said("authentication", derive(spec(CP1, apiServer={"extraArgs": extra})))
 
 
 def token(**claims: Any) -> str:

@@ -305,3 +305,16 @@ def test_a_name_is_that_of_an_object(
     )
     assert result.code == 2, result
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["", "k3s", "pki/../x", "link"])
+def test_nothing_is_written_into_the_pki_directory(
+    out: str, pkigen: InProcess, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tree)
+    target = tmp_path / "link/x" if out == "link" else tree / out
+    before = sorted(tree.rglob("*"))
+    refused = pkigen("-C", tree, "export", "--as", "k3s", "--out", target)
+    assert refused.code == 2, refused
+    assert f"is in the PKI directory {tree}, where nothing else belongs" in refused.error
+    assert sorted(tree.rglob("*")) == before

@@ -80,6 +80,10 @@ REFUSED: dict[str, tuple[str, tuple[str, ...]]] = {
         source(issuer(issuer={"egressSelectorType": "cluster"}), kubernetesVersion="v1.33.0"),
         (f"{JWT}issuer.egressSelectorType: needs Kubernetes v1.34",),
     ),
+    "egress without selectors": (
+        source(issuer(issuer={"egressSelectorType": "cluster"})),
+        (f"{JWT}issuer.egressSelectorType: needs egress-selector-config-file in spec.apiServer.extraArgs: ",),
+    ),
     "65 issuers": (
         source(*(issuer(name=f"i{n}", issuer={"url": f"https://i{n}.example"}) for n in range(65))),
         ("spec.authentication.jwt: may have at most 64 items",),

@@ -242,6 +242,9 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
 }
 
 
+SELECTORS = {"name": "egress-selector-config-file", "value": "/etc/kubernetes/egress.yaml"}
+
+
 def _steps(path: str) -> list[str | int]:
     return [
         int(step) if step.isdecimal() else step for step in path.replace("[", ".").replace("]", "").split(".")
@@ -255,6 +258,9 @@ def _with(path: str, value: Any) -> str:
         document["spec"]["authentication"] = {"anonymous": {"enabled": True, "conditions": open_paths}}
     if path.startswith("spec.authentication.jwt[0]."):
         document["spec"]["authentication"] = {"jwt": [copy.deepcopy(ISSUER)]}
+        # It is looked up in a file that a flag names.
+        if path.endswith("egressSelectorType"):
+            document["spec"]["apiServer"] = {"extraArgs": [SELECTORS]}
         # A claim and an expression exclude one another.
         if "Mappings.username." in path and not path.endswith("prefix"):
             document["spec"]["authentication"]["jwt"][0]["claimMappings"]["username"] = {}

@@ -12,7 +12,7 @@ import typer
 from pkigen.cli.console import note, say_line
 from pkigen.cli.export_input import ExportOptions, exporting
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
-from pkigen.cli.outputs import make_directory, write_all_new
+from pkigen.cli.outputs import make_directory, require_outside, write_all_new
 from pkigen.cli.session import open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import namespace as object_namespace
@@ -58,6 +58,8 @@ def export(
     called = str(object_name(name or session.inventory.cluster.file_name))
     place = str(object_namespace(namespace))
     row = ROWS[distribution]
+    target = out or Path(f"{called}-{distribution}")
+    require_outside(session.root, target)
     with session.reading() as store:
         session = session.at(store)
         authority = read_authority(
@@ -69,7 +71,6 @@ def export(
             overlaps=row.overlaps,
         )
     authority = replace(authority, external_etcd=options.external_etcd(now=session.now))
-    target = out or Path(f"{called}-{distribution}")
     means = ExportMeans(
         now=session.now,
         entropy=session.system.entropy,

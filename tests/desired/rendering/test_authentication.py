@@ -54,7 +54,12 @@ FULL: dict[str, Any] = {
 
 
 def configuration(*jwt: dict[str, Any], version: str = "v1.36.2", **more: Any) -> Any:
-    spec = cluster(version=version, authentication={"jwt": list(jwt), **more})
+    selectors = {"name": "egress-selector-config-file", "value": "/etc/kubernetes/egress.yaml"}
+    spec = cluster(
+        version=version,
+        authentication={"jwt": list(jwt), **more},
+        apiServer={"extraArgs": [selectors]},
+    )
     return yaml.safe_load(one(render(spec), FILE))
 
 
