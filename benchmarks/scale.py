@@ -1,27 +1,36 @@
-"""How long, and in how much memory, `init` makes a cluster of thousands of nodes.
+"""How long, and in how much memory, clusters of thousands of nodes are made, planned, verified and changed.
 
-Builds the spec in memory, runs the whole `init` through the API in a temporary directory (all in this one
-process), and prints seconds and the peak of resident memory. Goal: 15,000 P-256 leaves in 60 s and 500 MB.
+Builds the spec in memory, and works through the API in a temporary directory, all in this one process.
+Beside each figure stands what a program takes that does only what cannot be left out: the same leaves by a
+program in Go, and a loop that reads and parses the same certificates, or checks a signature of each as well.
+Seconds are those of the clock and of all cores; on a busy machine only the latter mean something.
 
-    python benchmarks/scale.py [--nodes 5000] [--in DIRECTORY] [--profile FILE] [--verify]
+    python benchmarks/scale.py [--nodes 500 5000] [--in DIRECTORY] [--profile FILE] [--go PROGRAM]
 """
 
-# ruff: noqa: INP001 -- a script, no package
+# ruff: noqa: INP001 -- a script, no package, which prints and runs a program
 
 from __future__ import annotations
 
 import argparse
+import base64
 import cProfile
 import os
+import re
 import resource
+import shutil
+import subprocess
 import tempfile
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from cryptography import x509
+
+from pkigen.desired.generations import ca_id
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.apply import Applied, apply_plan
@@ -32,12 +41,17 @@ from pkigen.reconcile.verify import verify
 from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store
 
+if TYPE_CHECKING:
+    from pkigen.desired.generations import CA
+
 CONTROL_PLANE_NODES = 3
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
+LEAVES = Path(__file__).with_name("leaves.go")
+_EMBEDDED = re.compile(rb"client-certificate-data: (\S+)")
 
 
 class Clock:
-    """Seconds of the clock, and seconds of all cores, which say more where the machine has other work."""
+    """Seconds of the clock, and seconds of all cores."""
 
     def __enter__(self) -> Self:
         self._begun, self._used = time.perf_counter(), _seconds_of_cores()
@@ -50,11 +64,15 @@ class Clock:
     def __str__(self) -> str:
         return f"{self.seconds:.1f} s, {self.of_cores:.1f} s of cores"
 
+    def beside(self, other: Clock) -> str:
+        """How many times as long as another."""
+        return f"{self.seconds / other.seconds:.1f} times, {self.of_cores / other.of_cores:.1f} of cores"
+
 
 def _seconds_of_cores() -> float:
     """What this process and its children have used so far."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def spec_of(nodes: int, *, algorithm: str, runtime: str) -> ClusterSpec:
@@ -80,10 +98,10 @@ def spec_of(nodes: int, *, algorithm: str, runtime: str) -> ClusterSpec:
     )
 
 
-def init(inventory: Inventory, root: Path, now: datetime) -> Applied:
-    """The first run, as the command does it."""
+def change(inventory: Inventory, root: Path, now: datetime, command: str) -> Applied:
+    """Plan and apply, as the commands do it."""
     renderer = Renderer(inventory)
-    with Store.open(root, command="init", now=now) as store:
+    with Store.open(root, command=command, now=now) as store:
         plan = make_plan(inventory, store, renderer, now=now, owned=frozenset())
         tools = Tools(now=now, entropy=os.urandom, renderer=renderer, progress=SILENCE)
         return apply_plan(plan, inventory, store, tools)
@@ -94,55 +112,99 @@ def peak_megabytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def measure_init(inventory: Inventory, root: Path, now: datetime, profile: str | None) -> None:
-    """Time the first run."""
-    profiler = cProfile.Profile() if profile else None
+def leaves_of(inventory: Inventory) -> list[tuple[CA, Path]]:
+    """Every leaf: who signs it, and the file that it stands in."""
+    return [
+        (item.issuer, Path(item.file)) for item in inventory.certificates.values() if item.issuer is not None
+    ]
+
+
+def bare_loop(inventory: Inventory, root: Path, *, checks: bool) -> None:
+    """Read and parse every leaf, and check its signature where that is asked for; nothing else."""
+    issuers = {
+        ca: x509.load_pem_x509_certificate((root / inventory.certificates[ca_id(ca)].file).read_bytes())
+        for ca, _ in leaves_of(inventory)
+    }
+    for ca, path in leaves_of(inventory):
+        data = (root / path).read_bytes()
+        embedded = _EMBEDDED.search(data)
+        certificate = x509.load_pem_x509_certificate(base64.b64decode(embedded[1]) if embedded else data)
+        if checks:
+            certificate.verify_directly_issued_by(issuers[ca])
+
+
+def measure_init(inventory: Inventory, root: Path, now: datetime, options: argparse.Namespace) -> None:
+    """Time the first run, beside the program in Go."""
+    profiler = cProfile.Profile() if options.profile else None
     with profiler or nullcontext(), Clock() as clock:
-        applied = init(inventory, root, now)
-    leaves = sum(item.issuer is not None for item in inventory.certificates.values())
+        applied = change(inventory, root, now, "init")
+    leaves = len(leaves_of(inventory))
     print(
         f"init: {len(inventory.cluster.spec.nodes)} nodes, {leaves} leaves, {len(inventory.paths)} files, "
         f"{len(applied.issued)} issued: {clock}, {peak_megabytes()} MB"
     )
-    if profiler is not None and profile is not None:
-        profiler.dump_stats(profile)
+    if profiler is not None:
+        profiler.dump_stats(options.profile)
+    if shutil.which(options.go) is None:
+        print(f"{options.go} is not installed: its program is left out")
+        return
+    with tempfile.TemporaryDirectory(dir=options.where) as directory:
+        program = Path(directory) / "leaves"
+        subprocess.run([options.go, "build", "-o", program, LEAVES], check=True)
+        made = Path(directory) / "made"
+        made.mkdir()
+        with Clock() as bare:
+            subprocess.run([program, str(leaves), made], check=True)
+    print(f"  the same leaves in Go: {bare}; init takes {clock.beside(bare)}")
 
 
 def measure_reading(inventory: Inventory, root: Path, now: datetime) -> None:
-    """Time a plan without changes, and a verification."""
+    """Time a plan without changes, and a verification, beside bare loops."""
     renderer = Renderer(inventory)
     with Store.open_reading(root) as store:
-        with Clock() as clock:
+        with Clock() as planning:
             plan = make_plan(inventory, store, renderer, now=now, owned=frozenset())
-        print(f"plan: {len(plan.changes)} changes: {clock}, {peak_megabytes()} MB")
-        with Clock() as clock:
-            verified = verify(inventory, store, renderer, now=now)
+        with Clock() as verifying:
+            verified = verify(inventory, store, Renderer(inventory), now=now)
+    with Clock() as parsing:
+        bare_loop(inventory, root, checks=False)
+    with Clock() as checking:
+        bare_loop(inventory, root, checks=True)
+    print(f"plan: {len(plan.changes)} changes: {planning}, {peak_megabytes()} MB")
+    print(f"  read and parsed: {parsing}; plan takes {planning.beside(parsing)}")
     print(
         f"verify: {verified.objects} objects, {verified.edges} edges, {len(verified.findings)} findings: "
-        f"{clock}, {peak_megabytes()} MB"
+        f"{verifying}, {peak_megabytes()} MB"
     )
+    print(f"  read, parsed and a signature checked: {checking}; verify takes {verifying.beside(checking)}")
 
 
 def main() -> None:
     """Run, measure, print."""
-    parser = argparse.ArgumentParser(description="measure init of a large cluster")
-    parser.add_argument("--nodes", type=int, default=5000)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--nodes", type=int, nargs="+", default=[500, 5000], help="one size after the other")
     parser.add_argument("--algorithm", default="ECDSA-P256")
     # systemd: three leaves on every worker (kubelet client, kubelet serving, kube-proxy).
     parser.add_argument("--runtime", default="systemd", choices=("systemd", "static-pods"))
     parser.add_argument("--in", dest="where", default=None, help="where the temporary directory is made")
     parser.add_argument("--profile", default=None, help="write cProfile's figures of init to this file")
-    parser.add_argument("--verify", action="store_true", help="also time plan and verify of the result")
-    arguments = parser.parse_args()
+    parser.add_argument("--go", default="go", help="the Go compiler")
+    options = parser.parse_args()
     now = datetime.now(UTC)
-    with Clock() as clock:
-        inventory = derive(spec_of(arguments.nodes, algorithm=arguments.algorithm, runtime=arguments.runtime))
-    print(f"spec and inventory: {clock}, {peak_megabytes()} MB")
-    with tempfile.TemporaryDirectory(dir=arguments.where) as directory:
-        root = Path(directory) / "scale"
-        measure_init(inventory, root, now, arguments.profile)
-        if arguments.verify:
+    for nodes in options.nodes:
+        with Clock() as clock:
+            inventory = derive(spec_of(nodes, algorithm=options.algorithm, runtime=options.runtime))
+        print(f"spec and inventory: {clock}, {peak_megabytes()} MB")
+        with tempfile.TemporaryDirectory(dir=options.where) as directory:
+            root = Path(directory) / "scale"
+            measure_init(inventory, root, now, options)
             measure_reading(inventory, root, now)
+            more = derive(spec_of(nodes + 1, algorithm=options.algorithm, runtime=options.runtime))
+            with Clock() as clock:
+                applied = change(more, root, now, "apply")
+            print(f"one node more: {len(applied.issued)} issued: {clock}, {peak_megabytes()} MB")
 
 
 if __name__ == "__main__":

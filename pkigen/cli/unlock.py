@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkigen.cli.console import note
 from pkigen.cli.grouped import grouped
-from pkigen.cli.passphrases import PassphraseSource, read_identity
-from pkigen.crypto.age import Recipient, Seal, Unseal, is_passphrase_sealed
 from pkigen.errors import UsageError
 from pkigen.records import dataclass
-from pkigen.state.observed import Reader
-from pkigen.state.vault import PlainVault, SealedVault, Vault, sealed_identity
+
+if TYPE_CHECKING:
+    from pkigen.crypto.age import Seal, Unseal
+    from pkigen.state.observed import Reader
+    from pkigen.state.vault import Vault
 
 _FILE = "Read the passphrase of an encrypted authority from a file that only its owner can read."
 _DESCRIPTOR = "The same from this open descriptor."
@@ -60,6 +61,9 @@ class Unlocking:
             UsageError: They are encrypted in another way than the command line says.
             AuthorityError: They do not open.
         """
+        # Here and below: the help of a command shows these options, and opens nothing.
+        from pkigen.state.vault import PlainVault, SealedVault, sealed_identity  # noqa: PLC0415
+
         sealed = sealed_identity(reader)
         if sealed is None:
             if self.is_given:
@@ -74,6 +78,9 @@ class Unlocking:
 
     def _key(self, sealed: bytes) -> Unseal:
         """What opens the authority, by how it was closed; raises `UsageError` where the other was given."""
+        from pkigen.cli.passphrases import PassphraseSource, read_identity  # noqa: PLC0415
+        from pkigen.crypto.age import is_passphrase_sealed  # noqa: PLC0415
+
         if is_passphrase_sealed(sealed):
             if self.identity is not None:
                 raise UsageError(
@@ -136,6 +143,9 @@ class Locking:
         Raises:
             UsageError: More than one was named, or one is none.
         """
+        from pkigen.cli.passphrases import PassphraseSource, read_identity  # noqa: PLC0415
+        from pkigen.crypto.age import Recipient  # noqa: PLC0415
+
         named = [self.file is not None or self.descriptor is not None, self.identity, self.recipient]
         if sum(map(bool, named)) > 1:
             raise UsageError("give only one of passphrase, identity and recipient")

@@ -42,13 +42,21 @@ def generated(
 
 
 @contextmanager
-def making(expected: Sequence[KeyAlgorithm]) -> Iterator[KeyMakers]:
+def making(expected: Sequence[KeyAlgorithm], ahead: KeyMakers | None = None) -> Iterator[KeyMakers]:
     """Start to make keys that will probably be asked for.
+
+    Args:
+        expected: Which keys that will be.
+        ahead: Processes that were started on a guess; where there are any, they make the rest.
 
     Generating an RSA key holds the interpreter lock for tens of milliseconds, so slow algorithms are shared
     out to child processes; EC keys take microseconds and are made when they are asked for.
     """
     slow = [name for name in expected if ALGORITHMS[name].slow_to_generate]
+    if ahead is not None and ahead.are_at_work:
+        ahead.expect_in_all(slow)
+        yield ahead
+        return
     workers = min(len(slow), os.cpu_count() or 1)
     # One key or one core gains nothing from a child process.
     makers = KeyMakers(workers if workers > 1 else 0)
@@ -70,6 +78,11 @@ class KeyMakers:
         self._unsent: deque[KeyAlgorithm] = deque()
         self._expected: Counter[KeyAlgorithm] = Counter()
         self._made: defaultdict[KeyAlgorithm, deque[PrivateKey]] = defaultdict(deque)
+
+    @property
+    def are_at_work(self) -> bool:
+        """Whether there are processes."""
+        return bool(self._children)
 
     def start(self) -> None:
         """Make the processes."""
@@ -94,12 +107,14 @@ class KeyMakers:
                 self._expected[name] += 1
             self._send()
 
+    def expect_in_all(self, algorithms: Iterable[KeyAlgorithm]) -> None:
+        """Give them as much work as is missing to these: keys made ahead are used up first."""
+        self.expect((Counter(algorithms) - self._expected).elements())
+
     def keys(self, algorithms: Iterable[KeyAlgorithm]) -> Iterator[PrivateKey]:
         """The keys, each when it is asked for."""
         wanted = list(algorithms)
-        # Only what was not ordered before: keys made ahead are used up first.
-        slow = Counter(name for name in wanted if ALGORITHMS[name].slow_to_generate)
-        self.expect((slow - self._expected).elements())
+        self.expect_in_all(name for name in wanted if ALGORITHMS[name].slow_to_generate)
         return (self._next(name) for name in wanted)
 
     def end(self) -> None:

@@ -14,6 +14,7 @@ from pkigen.crypto.keys import (
     algorithm_of,
     load_own_private,
     load_private,
+    note_sound,
     private_pem,
     public_pem,
 )
@@ -286,7 +287,11 @@ def _certify(item: DesiredCertificate, issuer: CA, action: Action, bench: Workbe
 
 def _issue(item: DesiredCertificate, action: Action, bench: Workbench, keys: Iterator[PrivateKey]) -> None:
     """Issue a certificate for a key that is made here, or was."""
-    key = _reused_key(item, action, bench) or next(keys)
+    reused = _reused_key(item, action, bench)
+    key = reused or next(keys)
+    pem = private_pem(key)
+    if reused is None and item.issuer is None:
+        note_sound(pem)  # a CA signs with it soon
     issued = issue(
         content_of(item),
         key=key,
@@ -294,7 +299,7 @@ def _issue(item: DesiredCertificate, action: Action, bench: Workbench, keys: Ite
         now=bench.tools.now,
         entropy=bench.tools.entropy,
     )
-    _place_issued(item, issued, private_pem(key), action, bench)
+    _place_issued(item, issued, pem, action, bench)
 
 
 def _place_issued(
@@ -364,7 +369,9 @@ def key_pair(item: DesiredKeyPair, action: Action, bench: Workbench, keys: Itera
         return
     if isinstance(action, Create | Reissue):
         key = next(keys)
-        staging.stage_private(item.private_path, private_pem(key))
+        pem = private_pem(key)
+        note_sound(pem)
+        staging.stage_private(item.private_path, pem)
         bench.record(Event.KEY_MADE, item.id, action, {})
     else:
         key = load_private(staging.opened.read(item.private_path).data)

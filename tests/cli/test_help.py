@@ -150,6 +150,10 @@ def test_wrong_usage(pkigen: InProcess, arguments: list[str], error: str, hint: 
     assert result.hint == hint
 
 
+WORKING = {"cryptography", "jinja2", "yaml", "pkigen.cli.session", "pkigen.spec.model"}
+"""What a command needs that does something."""
+
+
 def imported(*arguments: str) -> set[str]:
     """The modules that a run of the program imports."""
     done = subprocess.run(
@@ -167,6 +171,7 @@ def imported(*arguments: str) -> set[str]:
     [
         (["--version"], HEAVY | {"typer", "pkigen.cli.app"}),
         (["--help"], HEAVY - {"rich"} | {"pkigen.cli.commands.init"}),
+        *(([command, "--help"], WORKING) for command in ("init", "next", "plan", "validate")),
         (
             ["init", "--example", "single"],
             {"jinja2", "rich", "pkigen.reconcile.planner", "pkigen.cli.session"},

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 from datetime import timedelta
@@ -69,6 +70,17 @@ def test_a_second_run_touches_nothing(pkigen: InProcess, spec: Path, tree: Path)
         f"bundle key: {pin} (nodes pin it: `pkigen airgap bundle install --pin`)",
     ]
     assert photograph(tree) == before
+
+
+def test_an_algorithm_that_is_only_spoken_of_makes_no_difference(
+    pkigen: InProcess, spec: Path, tmp_path: Path
+) -> None:
+    """Processes begin to make RSA keys on a guess; what is made is what the spec says."""
+    spoken, tree = tmp_path / "spoken.yaml", tmp_path / "tree"
+    spoken.write_text(f"# once it was RSA-2048\n{spec.read_text()}")
+    assert pkigen("init", spoken, "-C", tree).code == 0
+    locked = json.loads((tree / "pki.lock").read_text())
+    assert {each["key"] for each in locked["certificates"].values()} == {"ECDSA-P256"}
 
 
 def test_a_changed_spec_is_refused(pkigen: InProcess, spec: Path, tree: Path) -> None:

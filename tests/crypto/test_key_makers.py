@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.crypto.key_makers import generated
+from pkigen.crypto.key_makers import generated, making
 from pkigen.crypto.keys import (
     KeyAlgorithm,
     algorithm_of,
@@ -42,6 +42,28 @@ def test_keys_come_in_the_order_in_which_they_were_asked_for() -> None:
     assert len({public_der(key) for key in found}) == len(wanted)
     # A key from another process is as good as one of our own.
     assert all(algorithm_of(load_private(private_pem(key))) for key in found)
+
+
+def test_processes_that_were_started_on_a_guess_make_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with making([SLOW] * 2) as guessed:
+        before = children()
+        with making([SLOW, FAST, SLOW, SLOW], ahead=guessed) as makers:
+            assert makers is guessed
+            assert children() == before
+            with generated([SLOW, FAST, SLOW, SLOW], makers) as made:
+                assert [algorithm_of(key) for key in made] == [SLOW, FAST, SLOW, SLOW]
+        assert children() == before
+
+
+def test_where_nothing_was_guessed_processes_are_made_when_it_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with making([]) as guessed, making([SLOW] * 2, ahead=guessed) as makers:
+        assert makers is not guessed
+        assert makers.are_at_work
+        assert not guessed.are_at_work
 
 
 def children() -> list[int]:

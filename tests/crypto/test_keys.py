@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
@@ -29,6 +30,7 @@ from pkigen.crypto.keys import (
     describe,
     load_own_private,
     load_private,
+    note_sound,
     private_pem,
     public_der,
     public_pem,
@@ -146,6 +148,36 @@ def test_public_keys_that_are_refused(pem: bytes, reason: str) -> None:
 def test_public_keys_that_are_read() -> None:
     for key in (rsa_key(), ec.generate_private_key(ec.SECP521R1())):
         assert public_pem(keys.load_public(public_pem(key))) == public_pem(key)
+
+
+def test_primes_are_tested_once_for_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted: list[bool] = []
+    load = keys.serialization.load_pem_private_key
+
+    def loading(*arguments: Any, unsafe_skip_rsa_key_validation: bool, **more: Any) -> Any:
+        trusted.append(unsafe_skip_rsa_key_validation)
+        return load(*arguments, unsafe_skip_rsa_key_validation=unsafe_skip_rsa_key_validation, **more)
+
+    monkeypatch.setattr(keys.serialization, "load_pem_private_key", loading)
+    pem = private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    first, second = load_private(pem), load_private(pem)
+    assert public_der(first) == public_der(second)
+    assert trusted == [False, True]
+    # One octet more is another file.
+    load_private(pem + b"\n")
+    assert trusted == [False, True, False]
+    made = private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    note_sound(made)
+    load_private(made)
+    assert trusted == [False, True, False, True]
+
+
+def test_what_was_refused_is_refused_again() -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    damaged = private_pem(key).replace(b"A", b"B", 40)
+    for _ in range(2):
+        with pytest.raises(UnsupportedKeyError):
+            load_private(damaged)
 
 
 def test_a_damaged_rsa_key_is_found_without_testing_its_primes() -> None:

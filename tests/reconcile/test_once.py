@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pkigen.crypto import keys
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.apply import apply_plan
@@ -164,6 +165,25 @@ def test_init_opens_and_syncs_few_times_for_a_file(costs: dict[str, Cost]) -> No
     assert made.each("posix.fsync", made.files) < 3
     # Everything that is written is written at once, and read back once.
     assert made.each("posix.write", made.files) < 4
+
+
+def test_the_primes_of_keys_that_are_made_here_are_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes as long as making them."""
+    trusted = []
+    load = keys.serialization.load_pem_private_key
+
+    def loading(*arguments: Any, **options: Any) -> Any:
+        trusted.append(options["unsafe_skip_rsa_key_validation"])
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(keys.serialization, "load_pem_private_key", loading)
+    settings = {"kubernetesVersion": "v1.36.2", "nodes": [], "controlPlaneEndpoint": "api.example.com"}
+    cluster = {"metadata": {"name": "rsa"}, "spec": settings | {"certificates": {"keyAlgorithm": "RSA-2048"}}}
+    init(derive(ClusterSpec.model_validate(cluster)), tmp_path / "rsa")
+    assert len(trusted) > 4
+    assert all(trusted)
 
 
 def test_the_count_sees_what_is_done_twice(costs: dict[str, Cost], tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +14,6 @@ from pkigen.cli.console import warn
 from pkigen.cli.directory import first_directory
 from pkigen.cli.examples import ExampleOption, ExamplesOption
 from pkigen.cli.options import FirstDirectoryOption, Format, FormatOption, SpecArgument, TemplatesOption
-from pkigen.cli.spec_input import read_spec
 from pkigen.cli.system import directory_of, system_of
 from pkigen.cli.unlock import (
     AuthorityFdOption,
@@ -22,13 +23,17 @@ from pkigen.cli.unlock import (
     RecipientOption,
     Unlocking,
 )
-from pkigen.crypto.key_makers import making
-from pkigen.crypto.keys import KeyAlgorithm
-from pkigen.desired.inventory import Inventory, derive
-from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.errors import UsageError
 
+if TYPE_CHECKING:
+    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.desired.inventory import Inventory
+
 app = typer.Typer(add_completion=False)
+
+_LARGEST_GUESSED = 1 << 20  # bytes
+_ALWAYS_MADE = 4
+"""Three CAs and the service account key."""
 
 
 @app.command()
@@ -68,36 +73,60 @@ def init(
     locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
     if locking.is_given and not encrypt_authority:
         raise UsageError("a passphrase, identity or recipient can only be used with --encrypt-authority")
-    loaded = read_spec(spec)
-    warn(loaded.warnings)
-    inventory = derive(loaded.spec)
-    root = first_directory(directory_of(context, directory), spec, loaded.spec.file_name)
-    expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
-    with making(expected) as makers:
+    from pkigen.crypto.key_makers import making
+
+    with making(() if dry_run else _guessed(spec)) as guessed:
         # Imported only now: with RSA, other processes make the keys while this one reads its own code.
-        from pkigen.cli.session import session_of  # noqa: PLC0415
+        from pkigen.cli.spec_input import read_spec
+        from pkigen.desired.inventory import derive
 
-        session = replace(
-            session_of(system_of(context), inventory, root=root, templates=templates, makers=makers),
-            named=spec,
-            text=loaded.text,
-            adopted=loaded.text,
-        )
-        if dry_run:
-            from pkigen.cli import rehearsal  # noqa: PLC0415
+        loaded = read_spec(spec)
+        warn(loaded.warnings)
+        inventory = derive(loaded.spec)
+        root = first_directory(directory_of(context, directory), spec, loaded.spec.file_name)
+        expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
+        with making(expected, ahead=guessed) as makers:
+            from pkigen.cli.session import session_of
 
-            rehearsal.show(session, output, full=full)
-        else:
-            from pkigen.cli import first_run  # noqa: PLC0415
-
-            session = session.with_keys(
-                Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+            session = replace(
+                session_of(system_of(context), inventory, root=root, templates=templates, makers=makers),
+                named=spec,
+                text=loaded.text,
+                adopted=loaded.text,
             )
-            first_run.make(session, output, locking if encrypt_authority else None)
+            if dry_run:
+                from pkigen.cli import rehearsal
+
+                rehearsal.show(session, output, full=full)
+            else:
+                from pkigen.cli import first_run
+
+                session = session.with_keys(
+                    Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+                )
+                first_run.make(session, output, locking if encrypt_authority else None)
+
+
+def _guessed(spec: Path) -> tuple[KeyAlgorithm, ...]:
+    """The keys that every new PKI needs, where the spec's text names an algorithm whose keys take long.
+
+    A wrong guess costs some work of another process; what is made depends on the spec as it is read.
+    """
+    from pkigen.crypto.keys import ALGORITHMS
+
+    with suppress(OSError):
+        # What can be read once only, such as a pipe, is left to whoever reads it.
+        text = spec.read_bytes() if spec.is_file() and spec.stat().st_size <= _LARGEST_GUESSED else b""
+        for name, algorithm in ALGORITHMS.items():
+            if algorithm.slow_to_generate and name.encode() in text:
+                return (name,) * _ALWAYS_MADE
+    return ()
 
 
 def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:
     """What a run that finds nothing has to make."""
+    from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
+
     return tuple(
         item.key_algorithm
         for item in inventory.items

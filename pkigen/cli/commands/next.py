@@ -6,16 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pkigen.agenda.tasks import next_task, outlook
-from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
 from pkigen.cli.problems import ExitCode
-from pkigen.cli.reports import structured
-from pkigen.cli.reports.agenda_forms import agenda_content, agenda_lines
-from pkigen.cli.session import open_cluster
-from pkigen.cli.situation_input import situation_of
-from pkigen.reconcile.checkout import looked_at
-from pkigen.rotation.live import look
 
 app = typer.Typer(add_completion=False)
 
@@ -43,6 +35,16 @@ def next_(
 
     Exit code 3: there is something to do; 0: there is not. Nothing is changed, and no private file is needed.
     """
+    # The help of the command needs none of these, which take longer than all of it.
+    from pkigen.agenda.tasks import next_task, outlook
+    from pkigen.cli.console import note, say, say_lines
+    from pkigen.cli.reports import structured
+    from pkigen.cli.reports.agenda_forms import agenda_content, agenda_lines
+    from pkigen.cli.session import open_cluster
+    from pkigen.cli.situation_input import situation_of
+    from pkigen.reconcile.checkout import looked_at
+    from pkigen.rotation.live import look
+
     session = open_cluster(context, spec, directory, templates=templates, reports_only=True)
     with session.reading() as store:
         tree = looked_at(store, session.inventory)

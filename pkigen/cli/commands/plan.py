@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import say_line
 from pkigen.cli.options import (
     DirectoryOption,
     FullOption,
@@ -17,12 +16,7 @@ from pkigen.cli.options import (
     SaveOption,
     TemplatesOption,
 )
-from pkigen.cli.outputs import write_runbook
-from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.problems import ExitCode
-from pkigen.cli.saved_plan import plan_content
-from pkigen.cli.session import open_cluster
-from pkigen.reconcile.checkout import looked_at
 
 app = typer.Typer(add_completion=False)
 
@@ -46,6 +40,14 @@ def plan(
 
     Nothing is written there.
     """
+    # The help of the command needs none of these, which take longer than all of it.
+    from pkigen.cli.console import say_line
+    from pkigen.cli.outputs import write_runbook
+    from pkigen.cli.plan_view import save_plan, show_plan
+    from pkigen.cli.saved_plan import plan_content
+    from pkigen.cli.session import open_cluster
+    from pkigen.reconcile.checkout import looked_at
+
     session = open_cluster(context, spec, directory, templates=templates, adopts=True)
     with session.reading() as store:
         tree = looked_at(store, session.inventory)

@@ -18,7 +18,7 @@ from pkigen.cli.examined import open_examined
 from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption
 from pkigen.cli.outputs import write_text
 from pkigen.cli.problems import ExitCode
-from pkigen.cli.reports import signed_forms, status_forms, structured, timeline_text
+from pkigen.cli.reports import signed_forms, status_forms, timeline_text
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_text import offline_text, revoked_text, rotations_text
@@ -248,6 +248,8 @@ def _written(
         case Form.ICS:
             return status_forms.calendar(found, cluster=cluster, now=session.now)
         case _:
+            from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
             content["revoked"] = list(map(structured.revocation, session.inventory.revocations.active))
@@ -280,4 +282,6 @@ def _foreign_written(
         case Form.ICS:
             return status_forms.calendar(found, cluster=name, now=now)
         case _:
+            from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+
             return structured.dump(status_forms.structure(found, cluster=name, now=now), output) + "\n"
