@@ -359,17 +359,14 @@ def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:
             message = f"its kubeconfig would be that of the user {proxy.stem}: choose another"
             yield SpecFinding(at=(*at, place, "name"), message=message, given=(("spec", "users"), _JWT))
     yield from _allowed_names(spec, [proxy.name for proxy in proxies])
-    if proxies and not spec.manages(ManagedFiles.MANIFESTS):
-        names = ",".join((_OWN_PROXY, *(proxy.name for proxy in proxies)))
-        message = (
-            f"are believed once --requestheader-allowed-names={names} is in the manifests, which pkigen does "
-            "not write"
-        )
-        yield warning(at, message, ("spec", "manage"))
 
 
 def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFinding]:
     """A flag of one's own replaces pkigen's list of names; an empty one lets in every name."""
+    if names and not spec.manages(ManagedFiles.MANIFESTS):
+        flag_text = f"--requestheader-allowed-names={','.join((_OWN_PROXY, *names))}"
+        message = f"are believed once {flag_text} is in the manifests, which pkigen does not write"
+        yield warning((*_AT, "proxies"), message, ("spec", "manage"))
     flag = last(spec.spec.api_server.extra_args, "requestheader-allowed-names")
     if flag is None or not names:
         return
