@@ -225,43 +225,48 @@ def _is_plain(content: bytes, chain: Sequence[x509.Certificate]) -> bool:
     return read_pem(content).certificates == tuple(chain)
 
 
-def _token_keys(found: FoundAuthority) -> Iterator[Import]:
-    """The key that signs service accounts' tokens, and the one before it."""
-    known = _distinct_token_keys(found.sa_keys)
-    if len(known) > _GENERATIONS:
-        raise AdoptionError(
-            f"there are {len(known)} keys of service accounts, and {_GENERATIONS} generations are kept",
-            hint="remove from a copy those that no token is signed with any more; the first one signs",
-        )
-    accepted = set(read_pem(found.sa_public).token_keys)
-    if accepted - known.keys():
-        raise AdoptionError(
-            f"tokens of {len(accepted)} keys are accepted, and only {len(accepted & known.keys())} of them "
-            "are here",
-            hint=_ONE_AFTER_ANOTHER,
-        )
-    for slot, (key, content) in zip((Slot.CURRENT, Slot.PREVIOUS), known.values(), strict=False):
-        yield _private_file(sa_path(slot, layout.SA_PRIVATE_KEY), content)
-        yield _public_file(sa_path(slot, layout.SA_PUBLIC_KEY), public_pem(key))
-
-
-def _distinct_token_keys(data: bytes) -> dict[bytes, tuple[PrivateKey, bytes]]:
-    """Each key of a file by its public half, with its PEM: one that is there twice is one generation."""
-    if not data.strip():
-        raise AdoptionError(
-            "the private key that signs service accounts' tokens is not among these files",
-            hint="copy it from a control-plane node: without it no token of the cluster can be judged",
-        )
-    blocks = private_blocks(data)
+def _by_identity(sa_keys: bytes) -> dict[bytes, tuple[PrivateKey, bytes]]:
+    """Each key of a file with its block, by its public half: one that is there twice is one generation."""
     found: dict[bytes, tuple[PrivateKey, bytes]] = {}
-    # A single one keeps what stands around it; what is no PEM at all is read as one, which says what it is.
-    for block in blocks if len(blocks) > 1 else (data,):
+    # What is no PEM at all is read as one key, which says what it is instead.
+    for block in private_blocks(sa_keys) or [sa_keys]:
         try:
             key = load_private(block)
         except UnsupportedKeyError as error:
             raise AdoptionError(f"the key of service accounts {error}", hint="copy it again") from None
         found.setdefault(public_der(key), (key, block))
     return found
+
+
+def _token_keys(found: FoundAuthority) -> Iterator[Import]:
+    """The key that signs service accounts' tokens, and the one before it."""
+    if not found.sa_keys.strip():
+        raise AdoptionError(
+            "the private key that signs service accounts' tokens is not among these files",
+            hint="copy it from a control-plane node: without it no token of the cluster can be judged",
+        )
+    by_identity = _by_identity(found.sa_keys)
+    keys = [key for key, _ in by_identity.values()]
+    if len(keys) > _GENERATIONS:
+        raise AdoptionError(
+            f"there are {len(keys)} keys of service accounts, and {_GENERATIONS} generations are kept",
+            hint="remove from a copy those that no token is signed with any more; the first one signs",
+        )
+    known = by_identity.keys()
+    accepted = set(read_pem(found.sa_public).token_keys)
+    if accepted - known:
+        raise AdoptionError(
+            f"tokens of {len(accepted)} keys are accepted, and only {len(accepted & known)} of them are here",
+            hint=_ONE_AFTER_ANOTHER,
+        )
+    contents = (
+        (found.sa_keys,)
+        if len(private_blocks(found.sa_keys)) <= 1
+        else [block for _, block in by_identity.values()]
+    )
+    for slot, key, content in zip((Slot.CURRENT, Slot.PREVIOUS), keys, contents, strict=False):
+        yield _private_file(sa_path(slot, layout.SA_PRIVATE_KEY), content)
+        yield _public_file(sa_path(slot, layout.SA_PUBLIC_KEY), public_pem(key))
 
 
 def _public_file(path: str, content: bytes) -> Import:

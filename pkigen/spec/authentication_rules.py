@@ -348,9 +348,7 @@ def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:
     authentication = spec.spec.authentication
     proxies = authentication.proxies if authentication is not None else ()
     stems = {user.stem for user in spec.spec.users} | {each.kubeconfig_stem for each in spec.token_issuers}
-    for place in repeats([proxy.name for proxy in proxies]):
-        message = f"{quote(proxies[place].name)} is the name of an earlier proxy already"
-        yield SpecFinding(at=(*at, place, "name"), message=message)
+    yield from _repeated_proxies([proxy.name for proxy in proxies])
     for place, proxy in enumerate(proxies):
         if proxy.name == _OWN_PROXY:
             message = f"{quote(proxy.name)} is the API servers' own name: choose another"
@@ -358,15 +356,30 @@ def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:
         if proxy.stem in stems:
             message = f"its kubeconfig would be that of the user {proxy.stem}: choose another"
             yield SpecFinding(at=(*at, place, "name"), message=message, given=(("spec", "users"), _JWT))
-    yield from _allowed_names(spec, [proxy.name for proxy in proxies])
+    names = [proxy.name for proxy in proxies]
+    yield from _allowed_names(spec, names)
+    yield from _unwritten_names(spec, names)
+
+
+def _repeated_proxies(names: Sequence[str]) -> Iterator[SpecFinding]:
+    for place in repeats(names):
+        message = f"{quote(names[place])} is the name of an earlier proxy already"
+        yield SpecFinding(at=(*_AT, "proxies", place, "name"), message=message)
+
+
+def _unwritten_names(spec: ClusterSpec, proxies: Sequence[str]) -> Iterator[SpecFinding]:
+    """Names that somebody else's manifests have to have."""
+    if proxies and not spec.manages(ManagedFiles.MANIFESTS):
+        names = ",".join((_OWN_PROXY, *proxies))
+        message = (
+            f"are believed once --requestheader-allowed-names={names} is in the manifests, which pkigen does "
+            "not write"
+        )
+        yield warning((*_AT, "proxies"), message, ("spec", "manage"))
 
 
 def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFinding]:
     """A flag of one's own replaces pkigen's list of names; an empty one lets in every name."""
-    if names and not spec.manages(ManagedFiles.MANIFESTS):
-        flag_text = f"--requestheader-allowed-names={','.join((_OWN_PROXY, *names))}"
-        message = f"are believed once {flag_text} is in the manifests, which pkigen does not write"
-        yield warning((*_AT, "proxies"), message, ("spec", "manage"))
     flag = last(spec.spec.api_server.extra_args, "requestheader-allowed-names")
     if flag is None or not names:
         return
