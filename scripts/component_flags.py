@@ -163,6 +163,8 @@ _REMOVED: Final = (
 # What a later version does not take any more, although these programs do.
 _LEAVING: Final = (
     ((_KCM,), "1.37", "kubernetes#138002", ["concurrent-service-syncs"]),
+    # Not in v3.7.1's server/embed/config.go; v1.37 is the first with etcd 3.7.
+    ((_ETCD,), "1.37", "etcd#20109 (v2 discovery)", ["discovery", "discovery-proxy"]),
     (
         (_KUBELET,),
         "1.37",

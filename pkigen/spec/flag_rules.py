@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
 from pkigen.spec import feature_gates
 from pkigen.spec.component_flags import KnownProgram, known_flags
 from pkigen.spec.feature_gates import known_gates
-from pkigen.spec.findings import NODES, Location, SpecFinding, warning
+from pkigen.spec.findings import NODES, Location, SpecFinding, last, warning
 from pkigen.spec.flag_combinations import (
     AUTHENTICATION_FLAG,
     AUTHORIZATION_FLAG,
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 
     from pkigen.spec.component_flags import KnownFlags
     from pkigen.spec.components import ExtraArg
+    from pkigen.spec.feature_gates import KnownGate
     from pkigen.spec.model import ClusterSpec
 
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
 # component-base's verflag and cobra; a value of false would do nothing.
 _ENDING: Final = frozenset({"help", "version"})
+# component-base compatibility/registry.go; of another component than Kubernetes' own it says nothing here.
+_EMULATED: Final = re.compile(r"(?:kube=)?v?1\.(\d{1,3})")
 _PERMISSION: Final[Location] = ("spec", "allowUnknownFlags")
 _API_SERVER: Final[Location] = ("spec", "apiServer", "extraArgs")
 
@@ -119,20 +123,35 @@ def _gates(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 def gate_fault(spec: ClusterSpec, program: KnownProgram, name: str, setting: str) -> str | None:
     """Why a program stops at a feature gate that is set so; None where it does not, or nobody knows."""
-    # component-base featuregate/feature_gate.go: at one that it does not know, and at a locked one.
-    value, stops = feature_gates.as_boolean(setting), f"{program} stops when it is given"
+    value, gate = feature_gates.as_boolean(setting), known_gates().get(name)
     if value is None:
         return f"{quote(name)} must be set to true or false"
-    gate, minor = known_gates().get(name), spec.spec.kubernetes_version.minor
-    if gate is None:
-        return None
+    why = _why_it_stops(spec, program, gate, value=value) if gate is not None else None
+    return f"{quote(name)} {why}: remove it" if why is not None else None
+
+
+def _why_it_stops(spec: ClusterSpec, program: KnownProgram, gate: KnownGate, *, value: bool) -> str | None:
+    """What is wrong with a known gate, after its name."""
+    # component-base featuregate/feature_gate.go: at one that it does not know, and at a locked one.
+    minor, stops = spec.spec.kubernetes_version.minor, f"{program} stops when it is given"
     if gate.removed is not None and minor >= gate.removed:
-        return f"{quote(name)} is no feature gate of v1.{minor} any more, and {stops}: remove it"
-    if minor < gate.since and not spec.spec.allow_unknown_flags:
-        return f"{quote(name)} is a feature gate from v1.{gate.since} on, and {stops} before: remove it"
-    if gate.locked is not None and minor >= gate.locked and value != gate.value:
-        only = f"is {str(gate.value).lower()} for good since v1.{gate.locked}"
-        return f"{quote(name)} {only}, and {program} stops otherwise: remove it"
+        return f"is no feature gate of v1.{minor} any more, and {stops}"
+    behaves_as = _emulated(spec, program) or minor
+    if behaves_as < gate.since and not spec.spec.allow_unknown_flags:
+        return f"is a feature gate from v1.{gate.since} on, and {stops} before"
+    if gate.locked is not None and behaves_as >= gate.locked and value != gate.value:
+        only = str(gate.value).lower()
+        return f"is {only} for good since v1.{gate.locked}, and {program} stops otherwise"
+    return None
+
+
+def _emulated(spec: ClusterSpec, program: KnownProgram) -> int | None:
+    """The minor version whose gates a program has by `--emulated-version`; None where it has its own."""
+    for each, _, arguments in _given(spec):
+        place = last(arguments, "emulated-version") if each is program else None
+        match = _EMULATED.fullmatch(arguments[place].value) if place is not None else None
+        if match is not None:
+            return int(match[1])
     return None
 
 

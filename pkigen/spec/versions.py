@@ -111,6 +111,13 @@ REQUEST_HEADER_OVERLAP: Final = VersionChange(
     touches="`--requestheader-allowed-names`; `validate`",
     source="kubernetes#131411",
 )
+IPVS_DEPRECATED: Final = VersionChange(
+    since=35,
+    what="kube-proxy's mode ipvs is deprecated; kubeadm of v1.37 warns of it",
+    follows="a KubeProxyConfiguration with it beside a kubeadm configuration gets a warning",
+    touches="`validate` and `init` of a kubeadm configuration",
+    source="kubernetes#139067 (KEP-5495)",
+)
 CA_FILES_READ_AGAIN: Final = VersionChange(
     since=36,
     what="client-go reads the CA files by which it judges servers again every five minutes",
@@ -185,6 +192,7 @@ CHANGES: Final = (
     EGRESS_SELECTOR,
     PROBE_PORT,
     REQUEST_HEADER_OVERLAP,
+    IPVS_DEPRECATED,
     CA_FILES_READ_AGAIN,
     KUBEADM_V1BETA3_GONE,
     CLUSTER_TRUST_BUNDLE,

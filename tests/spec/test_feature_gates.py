@@ -68,6 +68,29 @@ TAKEN = [
     case("all", gates("v1.36.2", "AllAlpha=true,AllBeta=F")),
     case("allowed", gates("v1.33.0", "PodCertificateRequest=true") + "  allowUnknownFlags: true\n"),
 ]
+EMULATED = "[{name: emulated-version, value: '%s'}, {name: feature-gates, value: %s}]"
+OFF = "StructuredAuthenticationConfiguration=false"
+
+
+@pytest.mark.parametrize("emulated", ["1.33", "kube=1.33"])
+def test_a_version_that_is_emulated_lets_one_set_its_own_gates(emulated: str) -> None:
+    assert not loaded(spec(f"  apiServer: {{extraArgs: {EMULATED % (emulated, OFF)}}}\n")).warnings
+
+
+@pytest.mark.parametrize(
+    ("emulated", "gates", "says"),
+    [
+        ("1.36", OFF, "is true for good since v1.34"),
+        ("wardle=1.1", OFF, "is true for good since v1.34"),
+        ("1.33", "PodCertificateRequest=true", "is a feature gate from v1.34 on"),
+        ("1.33", "KMSv2=true", "is no feature gate of v1.36 any more"),
+    ],
+)
+def test_a_version_that_is_emulated_has_no_others(emulated: str, gates: str, says: str) -> None:
+    (found,) = problems(spec(f"  apiServer: {{extraArgs: {EMULATED % (emulated, gates)}}}\n"))
+    assert says in found
+
+
 WARNED = [
     case(
         "misspelt",

@@ -77,6 +77,11 @@ REFUSED = [
         "flag of etcd since v1.37",
     ),
     case(
+        "discovery-of-v2",
+        at("v1.37.0", extra("etcd", "discovery", "discovery-srv")),
+        "7:29: spec.etcd.extraArgs[0].name: 'discovery' is not a flag of etcd since v1.37,",
+    ),
+    case(
         "etcd-3.7-of-ones-own",
         extra("etcd", "experimental-compaction-batch-limit").replace("etcd: {", "etcd: {imageTag: v3.7.1, "),
         "7:47: spec.etcd.extraArgs[0].name: 'experimental-compaction-batch-limit' is not a flag of etcd",

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.rendering.contexts import KubeletConfiguration, KubeProxyConfiguration, Unit
+from pkigen.desired.rendering.file_syntax import documents
 from pkigen.errors import TemplateError
+from pkigen.spec.component_flags import KnownProgram
+from pkigen.spec.flag_rules import gate_fault
 from pkigen.spec.model import Runtime
 from pkigen.spec.versions import PROXY_MODE
 
@@ -65,6 +68,25 @@ def kubelet_configuration(cluster: ClusterSpec, _node: Node) -> KubeletConfigura
         rotate_certificates=spec.kubelet.rotate_certificates,
         static_pod_path=None if runs_units(cluster) else layout.MANIFESTS_DIRECTORY,
     )
+
+
+def require_gates(cluster: ClusterSpec, text: str, place: str) -> None:
+    """Refuse feature gates in a kubelet's configuration at which it would stop.
+
+    Args:
+        cluster: The spec, whose version counts.
+        text: The configuration, which has been read back already.
+        place: The template's file, for the message.
+
+    Raises:
+        TemplateError: There is such a gate.
+    """
+    gates = documents(text)[0].get("featureGates") or {}
+    for name, setting in gates.items() if isinstance(gates, dict) else ():
+        fault = gate_fault(cluster, KnownProgram.KUBELET, str(name), str(setting).lower())
+        if fault is not None:
+            msg = f"{place}: featureGates: {fault}"
+            raise TemplateError(msg, hint="take it out of the template")
 
 
 def kube_proxy_configuration(cluster: ClusterSpec, node: Node) -> KubeProxyConfiguration:

@@ -335,6 +335,8 @@ class Renderer:
         if self._checked and kind in _API_SERVER_FLAGS:
             given = read_back.arguments(content.decode(), kind) or ()
             api_server.require_startable(self._cluster, given, self._templates, file.template)
+        elif self._checked and kind is FileKind.KUBELET_CONFIGURATION:
+            nodes.require_gates(self._cluster, content.decode(), self._templates.place(file.template))
         return content
 
     def kubeconfig(

@@ -23,6 +23,7 @@ from pkigen.spec.kubeadm.treatments import (
 )
 from pkigen.spec.model import API_VERSION
 from pkigen.spec.translation import nearest, quote, suggestion, value_kind
+from pkigen.spec.versions import IPVS_DEPRECATED
 from pkigen.spec.yaml_nodes import MappingNode, SequenceNode, YAMLNode, child, mapping, scalar, sequence
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 
     from pkigen.spec.kubeadm.notes import Notes
 
-_COMPONENT_GROUPS: Final = ("kubelet.config.k8s.io", "kubeproxy.config.k8s.io")
+# Whose documents kubeadm hands on, and why they are left out here.
+_COMPONENT_GROUPS: Final = {
+    "kubelet.config.k8s.io": "pkigen writes its own for every node",
+    "kubeproxy.config.k8s.io": "pkigen installs no kube-proxy add-on",
+}
 _LONGEST_LISTING: Final = 10
 
 
@@ -104,9 +109,11 @@ def _note_foreign(document: MappingNode, version: YAMLNode, kind: str, notes: No
     if keys:
         more = ", …" if len(keys) > _LONGEST_LISTING else ""
         listing = ", ".join(keys[:_LONGEST_LISTING]) + more
-        notes.add_warning(
-            document, kind[:60], f"is not used ({listing}): pkigen writes its own for every node"
-        )
+        notes.add_warning(document, kind[:60], f"is not used ({listing}): {_COMPONENT_GROUPS[group]}")
+    mode = child(document, "mode")
+    if mode is not None and mode.value == "ipvs" and kind == "KubeProxyConfiguration":
+        what = f"ipvs is deprecated since Kubernetes v1.{IPVS_DEPRECATED.since}: choose nftables, or iptables"
+        notes.add_warning(mode, f"{kind}.mode", what)
 
 
 def _keep(document: MappingNode, name: str, kind: YAMLNode, found: Documents, notes: Notes) -> None:

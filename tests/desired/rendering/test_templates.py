@@ -312,3 +312,34 @@ def test_flags_of_other_components_are_changed_in_the_spec_alone(overrides: Path
     error = _refused(overrides)
     assert error.message.startswith(f"{overrides}, in what manifests/etcd.yaml.j2 renders: ")
     assert "exactly its flags: extraArgs change flags" in error.message
+
+
+@pytest.mark.parametrize(
+    ("gates", "complaint"),
+    [
+        (
+            "{ClusterTrustBundleProjection: false}",
+            "'ClusterTrustBundleProjection' is true for good since v1.37",
+        ),
+        (
+            "{SidecarContainers: true}",
+            "'SidecarContainers' is no feature gate of v1.37 any more, and kubelet",
+        ),
+        ("{NodeSwap: 1.5}", "'NodeSwap' must be set to true or false"),
+        ("{ClusterTrustBundleProjection: true}", None),
+        ("", None),
+    ],
+)
+def test_gates_of_kubelets_that_the_version_does_not_take(
+    gates: str, complaint: str | None, overrides: Path
+) -> None:
+    _copy(overrides, "kubelet/config.yaml.j2", ("apiVersion", f"featureGates: {gates}\napiVersion"))
+    if complaint is None:
+        files = render(cluster(version="v1.37.0"), overrides=overrides)
+        assert "featureGates" in one(files, "kubelet/config.yaml")
+        return
+    with pytest.raises(TemplateError) as caught:
+        render(cluster(version="v1.37.0"), overrides=overrides)
+    assert caught.value.message.startswith(
+        f"{overrides / 'kubelet/config.yaml.j2'}: featureGates: {complaint}"
+    )

@@ -136,6 +136,14 @@ WARNED = [
         "10:1: apiVersion: 'v1' is not used, as with kubeadm",
     ),
     case(
+        "kube-proxy",
+        cluster(
+            "---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ipvs\n"
+        ),
+        "10:1: KubeProxyConfiguration: is not used (mode): pkigen installs no kube-proxy add-on",
+        "12:7: KubeProxyConfiguration.mode: ipvs is deprecated since Kubernetes v1.35: choose nftables",
+    ),
+    case(
         "label", cluster("x: 1\n"), "9:1: ClusterConfiguration.x: is unknown to kubeadm and ignored, as there"
     ),
     case(
