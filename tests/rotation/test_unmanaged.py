@@ -53,6 +53,7 @@ def test_nothing_stands_against_pkigens_own_files(identifier: str, step: Rotatio
     assert ask(identifier, step, encryption={}) is None
     paths = {"kubeconfigs": "files"}
     assert ask(identifier, step, encryption={}, certificates=paths) is None
+    assert ask(identifier, step, encryption={}, manage=["kubelet", "addons"]) is None
 
 
 def test_a_bundle_of_the_operators_own_stands_against_its_ca_alone_and_not_in_the_way_back() -> None:
@@ -85,6 +86,8 @@ def test_a_copy_of_it_in_the_tree_that_holds_the_next_ca_is_enough() -> None:
     following, other = certificate("kubernetes-g2"), certificate("kubernetes")
     place, successor = f"nodes/cp-1{PKI}/mul.crt", "pki/ca-next.crt"
     assert ask("ca", files={place: other + following, successor: following}, **own) is None
+    # The bundle needs the CA itself, and nothing that stands above it.
+    assert ask("ca", files={place: following, successor: following + other}, **own) is None
     lacking = f"kube-apiserver on cp-1 reads {PKI}/mul.crt (--client-ca-file), {NO_TWO} ca"
     for files in ({place: other, successor: following}, {place: other}, {place: b"?", successor: following}):
         refused = ask("ca", files=files, **own)
@@ -142,6 +145,19 @@ def test_what_leads_elsewhere_is_named(identifier: str, given: dict[str, Any], s
     assert found[1].startswith(hint)
 
 
+def test_an_own_kubeconfig_needs_the_next_ca_too_and_an_own_signer_does_not() -> None:
+    own = arg("scheduler", "kubeconfig", "/etc/kubernetes/own.conf")
+    files = {"nodes/cp-1/etc/kubernetes/own.conf": b"kind: Config", "pki/ca-next.crt": certificate("g2")}
+    found = ask("ca", files=files, **own)
+    assert found is not None
+    assert found[0] == (f"kube-scheduler on cp-1 reads /etc/kubernetes/own.conf (--kubeconfig), {NO_TWO} ca")
+    signer = {"nodes/cp-1/etc/kubernetes/pki/signer.crt": certificate("signer")}
+    assert (
+        ask("ca", files=signer, **arg("controllerManager", "cluster-signing-cert-file", f"{PKI}/signer.crt"))
+        is None
+    )
+
+
 def test_kubeconfigs_of_ones_own_names_are_fit() -> None:
     """A component that is led to another of pkigen's kubeconfigs takes up the CA with that."""
     assert ask("ca", **arg("scheduler", "kubeconfig", "/etc/kubernetes/admin.conf")) is None
@@ -168,6 +184,11 @@ def test_token_keys_must_have_the_next_one() -> None:
     without = ask("sa", nodes=nodes, files=copies, **given)
     assert without is not None
     assert without[0] == said.replace("cp-2", "cp-1")
+    unreadable = ask("sa", nodes=nodes, files=dict.fromkeys(copies, b"?"), **given)
+    assert unreadable == without
+    other_file = ask("sa", **arg("apiServer", "service-account-key-file", f"{PKI}/apiserver.crt"))
+    assert other_file is not None
+    assert other_file[0].startswith(f"kube-apiserver on cp-1 takes tokens of the keys in {PKI}/apiserver.crt")
     # The present key's file alone is accepted already; it is the next one that must be named.
     present = ask("sa", **arg("apiServer", "service-account-key-file", f"{PKI}/sa.pub"))
     assert present is not None

@@ -91,10 +91,9 @@ def test_the_generation_beside_the_one_that_signs(current: dict[str, Issuer], sl
     both = load({**files(current), **files({f"pki/etcd/ca{slot}": second})}, other=slot)
     assert both is not None
     assert (both.certificate, both.other, both.complete) == (present.certificate, second.certificate, True)
-    # What stands above it is no anchor, and is not compared.
-    above = root("above", days=4000)
-    below = root("etcd-ca-g2", above=above)
-    chain = certificate_pem(below.certificate, above.certificate)
+    # What stands above it is no anchor, and is not compared: here it is the CA itself.
+    below = root("etcd-ca-g2", above=present)
+    chain = certificate_pem(below.certificate, present.certificate)
     chained = {**files({f"pki/etcd/ca{slot}": below}), f"pki/etcd/ca{slot}.crt": chain}
     longer = load({**files(current), **chained}, other=slot)
     assert longer is not None
@@ -243,6 +242,9 @@ def test_the_key_that_signs(current: dict[str, Issuer]) -> None:
     issuer = load_issuer(Photograph(found), CA.ETCD, read)
     assert issuer.key.private_numbers() == current["pki/etcd/ca"].key.private_numbers()  # type: ignore[union-attr]
     assert (issuer.certificate, issuer.chain) == (read.certificate, read.chain)
+    above = current["pki/ca"].certificate
+    chained = CACertificates(certificate=read.certificate, chain=(above,))
+    assert load_issuer(Photograph(found), CA.ETCD, chained).chain == (above,)
     following = load_issuer(
         Photograph({"pki/etcd/ca-next.key": found["pki/ca.key"]}), CA.ETCD, read, slot=Slot.NEXT
     )
@@ -345,6 +347,14 @@ def test_an_intermediate_is_renewed_by_whoever_issued_it() -> None:
         with pytest.raises(AuthorityError) as late:
             load_certificates(Photograph(found), CA.ETCD, now=ended, keys=CAKeys.SITE)
         assert late.value.hint.startswith("only whoever issued what has expired can renew it")
+    # What has ended is shown, with what stands above it.
+    between = root("between", days=3, above=above)
+    lowest = root("etcd-ca", days=2, above=between)
+    lines = certificate_pem(lowest.certificate, between.certificate, above.certificate)
+    tree = Photograph({**files({"pki/etcd/ca": lowest}), "pki/etcd/ca.crt": lines})
+    present, faults = look_at_all(tree, derive(spec(CP1)), now=ended)
+    assert present[CA.ETCD].chain == (lowest.certificate, between.certificate)
+    assert set(faults) == {CA.ETCD}
     # With its root in the file it is still one CA: nothing has to be taken apart.
     other_key = {"pki/etcd/ca.crt": certificate_pem(no_ca(above), above.certificate), "pki/etcd/ca.key": key}
     assert refused(other_key)[1] == "provide a CA that is fit"
