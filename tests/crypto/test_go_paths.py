@@ -348,6 +348,29 @@ def test_the_candidate_whose_key_is_named_comes_first() -> None:
     assert refused([without], [issuer, *strangers]) is None
 
 
+def test_a_ca_without_a_key_identifier_comes_before_those_of_another() -> None:
+    """And first of all where the leaf names no key either."""
+    strangers = [
+        made("ca", pool("P-256", 1), None, sans(f"{number}.example.com"), x509.SubjectKeyIdentifier(b"other"))
+        for number in range(120)
+    ]
+    issuer = made("ca", pool("P-256", 2))
+    named = x509.AuthorityKeyIdentifier.from_issuer_public_key(pool("P-256", 2).public_key())
+    for more in ([named], []):
+        leaf = made("leaf", pool("P-256", 99), issuer, SERVED, *more)
+        assert refused([leaf], [*strangers, issuer]) is None
+
+
+def test_to_send_somebody_else_s_anchor_along_helps_nobody() -> None:
+    root, stranger = made("root", pool("P-256", 0)), made("stranger", pool("P-256", 1))
+    leaf = made("leaf", pool("P-256", 99), stranger, SERVED)
+    assert refused([leaf], [root]) == go_paths.UNSIGNED
+    assert refused([leaf, root], [root]) is not None
+    assert refused([leaf, stranger, root], [root]) is not None
+    renamed = made("leaf", pool("P-256", 99), made("root", pool("P-256", 2)), SERVED)
+    assert refused([renamed, stranger], [root]) == go_paths.OTHER_KEY
+
+
 def test_a_ca_that_expired_is_told_though_nobody_known_has_signed_it() -> None:
     key = pool("P-256", 1)
     expired = signed(

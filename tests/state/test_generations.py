@@ -41,13 +41,19 @@ def entropy(count: int) -> bytes:
     return bytes(range(1, count + 1))
 
 
-def root(name: str, key: ec.EllipticCurvePrivateKey | None = None, *, days: int = 3650) -> Issuer:
+def root(
+    name: str,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    *,
+    days: int = 3650,
+    above: Issuer | None = None,
+) -> Issuer:
     key = key or ec.generate_private_key(ec.SECP256R1())
     content = CertificateContent(
         subject=Subject(common_name=name), sans=SANs.of(), profile=Profile.CA, validity=days * DAY
     )
     return Issuer(
-        certificate=issue(content, key=key, issuer=None, now=NOW, entropy=entropy).certificate, key=key
+        certificate=issue(content, key=key, issuer=above, now=NOW, entropy=entropy).certificate, key=key
     )
 
 
@@ -85,6 +91,13 @@ def test_the_generation_beside_the_one_that_signs(current: dict[str, Issuer], sl
     both = load({**files(current), **files({f"pki/etcd/ca{slot}": second})}, other=slot)
     assert both is not None
     assert (both.certificate, both.other, both.complete) == (present.certificate, second.certificate, True)
+    # What stands above it is no anchor, and is not compared: here it is the CA itself.
+    below = root("etcd-ca-g2", above=present)
+    chain = certificate_pem(below.certificate, present.certificate)
+    chained = {**files({f"pki/etcd/ca{slot}": below}), f"pki/etcd/ca{slot}.crt": chain}
+    longer = load({**files(current), **chained}, other=slot)
+    assert longer is not None
+    assert longer.other == below.certificate
     without = load(files(current))
     assert without is not None
     assert (without.other, without.complete) == (None, True)
@@ -175,6 +188,10 @@ def test_the_cross_certificate_serves_while_both_generations_are_trusted(current
         )
         assert damaged is not None
         assert damaged.cross is None
+    lost = {path: data for path, data in found.items() if "-previous" not in path}
+    incomplete = certificates_of(Photograph(lost), inventory, CA.ETCD, now=NOW)
+    assert incomplete is not None
+    assert (incomplete.complete, incomplete.cross) == (False, None)
     assert certificates_of(Photograph({}), inventory, CA.ETCD, now=NOW) is None
 
 
@@ -225,6 +242,9 @@ def test_the_key_that_signs(current: dict[str, Issuer]) -> None:
     issuer = load_issuer(Photograph(found), CA.ETCD, read)
     assert issuer.key.private_numbers() == current["pki/etcd/ca"].key.private_numbers()  # type: ignore[union-attr]
     assert (issuer.certificate, issuer.chain) == (read.certificate, read.chain)
+    above = current["pki/ca"].certificate
+    chained = CACertificates(certificate=read.certificate, chain=(above,))
+    assert load_issuer(Photograph(found), CA.ETCD, chained).chain == (above,)
     following = load_issuer(
         Photograph({"pki/etcd/ca-next.key": found["pki/ca.key"]}), CA.ETCD, read, slot=Slot.NEXT
     )
@@ -317,8 +337,33 @@ def test_the_way_out_of_an_unfit_one(current: dict[str, Issuer]) -> None:
     assert refused({**found, "pki/etcd/ca.crt": certificate_pem(no_ca())})[1] == "provide a CA that is fit"
 
 
-def no_ca() -> x509.Certificate:
+def test_an_intermediate_is_renewed_by_whoever_issued_it() -> None:
+    above = root("above", days=4000)
+    short = root("etcd-ca", days=2, above=above)
+    key = files({"pki/etcd/ca": short})["pki/etcd/ca.key"]
+    ended = short.certificate.not_valid_after_utc
+    for chain in ((short.certificate,), (short.certificate, above.certificate)):
+        found = {"pki/etcd/ca.crt": certificate_pem(*chain), "pki/etcd/ca.key": key}
+        with pytest.raises(AuthorityError) as late:
+            load_certificates(Photograph(found), CA.ETCD, now=ended, keys=CAKeys.SITE)
+        assert late.value.hint.startswith("only whoever issued what has expired can renew it")
+    # What has ended is shown, with what stands above it.
+    between = root("between", days=3, above=above)
+    lowest = root("etcd-ca", days=2, above=between)
+    lines = certificate_pem(lowest.certificate, between.certificate, above.certificate)
+    tree = Photograph({**files({"pki/etcd/ca": lowest}), "pki/etcd/ca.crt": lines})
+    present, faults = look_at_all(tree, derive(spec(CP1)), now=ended)
+    assert present[CA.ETCD].chain == (lowest.certificate, between.certificate)
+    assert set(faults) == {CA.ETCD}
+    # With its root in the file it is still one CA: nothing has to be taken apart.
+    other_key = {"pki/etcd/ca.crt": certificate_pem(no_ca(above), above.certificate), "pki/etcd/ca.key": key}
+    assert refused(other_key)[1] == "provide a CA that is fit"
+
+
+def no_ca(above: Issuer | None = None) -> x509.Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
-    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1)
-    return builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).sign(key, hashes.SHA256())
+    issuer = above.certificate.subject if above else subject
+    builder = x509.CertificateBuilder(issuer, subject, key.public_key(), 1)
+    builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY)
+    return builder.sign(above.key if above else key, hashes.SHA256())  # type: ignore[arg-type]
