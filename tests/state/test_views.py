@@ -11,7 +11,7 @@ import pytest
 from pkigen.crypto.age import Identity
 from pkigen.state.seals import IDENTITY_PATH
 from pkigen.state.vault import SealedVault
-from pkigen.state.views import EmptyView, HashedView, Move, MovedView, OpenedView
+from pkigen.state.views import EmptyView, HashedView, Move, MovedView, OpenedView, SteadyView
 from pkigen.store import FileContent, MissingError
 
 if TYPE_CHECKING:
@@ -88,3 +88,19 @@ def test_the_digest_is_of_all_that_was_read_and_of_nothing_else() -> None:
         digest_of(tree, "a", "c", notes=("spec",)),
     )
     assert len({known, *others}) == 1 + len(others)
+
+
+def test_a_steady_view_reads_each_file_once_until_it_forgets() -> None:
+    tree = MemoryTree({"pki/ca.crt": b"one"})
+    view = SteadyView(tree)
+    assert view.read("pki/ca.crt").data == b"one"
+    with pytest.raises(MissingError, match="is missing"):
+        view.read("pki/ca.key")
+    tree.files = {"pki/ca.crt": b"two", "pki/ca.key": b"key"}
+    assert view.read("pki/ca.crt").data == b"one"
+    with pytest.raises(MissingError, match="is missing"):
+        view.read("pki/ca.key")
+    # With another limit it is another question: one content may be too large for one and not for the other.
+    assert view.read("pki/ca.crt", limit=3).data == b"two"
+    view.forget()
+    assert (view.read("pki/ca.crt").data, view.read("pki/ca.key").data) == (b"two", b"key")

@@ -214,7 +214,7 @@ class Renderer:
         self._overrides_name = overrides_name or str(self._templates.folder)
         # What the built-in templates render is checked by the tests, for every kind of file.
         self._checked = self._templates.are_overridden
-        self._digests: dict[str, bytes] = {}
+        self._digests: dict[DesiredFile, bytes] = {}
 
     def digest(self) -> str:
         """The SHA-256 of the templates.
@@ -249,7 +249,7 @@ class Renderer:
         Raises:
             TemplateError: With the template's file and line.
         """
-        known = None if secrets or trust_bundle or self._checked else self._digests.get(item.path)
+        known = None if secrets or trust_bundle else self._digests.get(item)
         return known or hashlib.sha256(self.file(item, secrets=secrets, trust_bundle=trust_bundle)).digest()
 
     def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...] = (), trust_bundle: bytes = b"") -> bytes:
@@ -265,8 +265,8 @@ class Renderer:
             TemplateError: With the template's file and line.
         """
         content = self._file(item, secrets, trust_bundle)
-        if not secrets and not trust_bundle:
-            self._digests[item.path] = hashlib.sha256(content).digest()
+        if not (secrets or trust_bundle or self._checked):
+            self._digests[item] = hashlib.sha256(content).digest()
         return content
 
     def _file(self, item: DesiredFile, secrets: tuple[bytes, ...], trust_bundle: bytes) -> bytes:

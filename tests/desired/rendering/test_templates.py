@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from pkigen.desired.items import DesiredFile, FileKind
 from pkigen.desired.rendering import Renderer, template_directory, templates
 from pkigen.desired.rendering.contexts import FlagFile
 from pkigen.desired.rendering.templates import Language
+from pkigen.desired.token_trust import rendered_with
 from pkigen.errors import TemplateError
 from tests.desired.rendering.clusters import ENCRYPTION_KEY, cluster, one, render
 
@@ -343,3 +346,32 @@ def test_gates_of_kubelets_that_the_version_does_not_take(
     assert caught.value.message.startswith(
         f"{overrides / 'kubelet/config.yaml.j2'}: featureGates: {complaint}"
     )
+
+
+def test_a_file_is_rendered_once_for_its_digest() -> None:
+    spec = cluster()
+    items = [item for item in derive(spec).items if isinstance(item, DesiredFile)]
+    renderer = Renderer(derive(spec))
+    for item in items:
+        content = renderer.file(item)
+        assert renderer.digest_of(item) == hashlib.sha256(content).digest()
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, _: calls.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        for item in items:
+            renderer.digest_of(item)
+    finally:
+        sys.setprofile(None)
+    assert "digest_of" in calls
+    assert "render" not in calls
+
+
+def test_what_a_template_of_somebody_else_renders_is_not_remembered(tmp_path: Path) -> None:
+    """It may be something else each time, and what was staged must then be found to be wrong."""
+    override = tmp_path / "addons" / "cluster-admins.yaml.j2"
+    override.parent.mkdir()
+    override.write_text("# {% for _ in range(9) %}{{ range(99999) | random }} {% endfor %}\n")
+    inventory = rendered_with(derive(cluster()), templates.Templates(tmp_path))
+    item = next(each for each in inventory.items if isinstance(each, DesiredFile) and "admins" in each.path)
+    renderer = Renderer(inventory)
+    assert renderer.digest_of(item) != hashlib.sha256(renderer.file(item)).digest()
