@@ -225,3 +225,19 @@ def test_where_a_flag_stands_is_said(tmp_path: Path) -> None:
         (False, True): ("take client-ca-file", extra),
         (False, False): ("take kubeconfig", extra),
     }
+    # One of another component's is not in a template of flags.
+    file.write_text('{% include "pkigen/flags/kube-apiserver.j2" %}\n')
+    inventory = replace(
+        derive(spec(CP1, **arg("scheduler", "kubeconfig", "/etc/kubernetes/own.conf"))),
+        templates=Templates(tmp_path),
+    )
+    found = unmanaged(inventory, Photograph({}), ("ca",), PREPARE)
+    assert found is not None
+    assert found.hint.startswith(f"take kubeconfig out of {extra}")
+
+
+def test_the_next_key_in_place_of_the_next_ca() -> None:
+    found = ask("sa", **arg("controllerManager", "service-account-private-key-file", f"{PKI}/own.key"))
+    assert found is not None
+    assert found[0].startswith(f"kube-controller-manager on cp-1 reads {PKI}/own.key")
+    assert f"a copy of your file, with the next key in it, at nodes/cp-1{PKI}/own.key" in found[1]
