@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -104,6 +105,11 @@ def as_rsassa_pss(key: rsa.RSAPrivateKey) -> bytes:
     return b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
 
 
+def with_passphrase(key: rsa.RSAPrivateKey) -> bytes:
+    encryption = BestAvailableEncryption(b"secret")
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, encryption)
+
+
 @pytest.mark.parametrize(
     ("pem", "reason"),
     [
@@ -116,6 +122,8 @@ def as_rsassa_pss(key: rsa.RSAPrivateKey) -> bytes:
         (pkcs8(ed448.Ed448PrivateKey.generate()), "is a key of kind Ed448"),
         (as_rsassa_pss(rsa_key()), "has RSASSA-PSS parameters, which Kubernetes cannot read"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
+        (with_passphrase(rsa_key()), "is encrypted with a passphrase"),
         (pkcs8(ed25519.Ed25519PrivateKey.generate()), "is a key of kind Ed25519"),
         (pkcs8(x25519.X25519PrivateKey.generate()), "is a key of kind X25519"),
         (pkcs8(dsa.generate_private_key(2048)), "is a key of kind DSA"),
@@ -316,8 +324,25 @@ def test_public_halves() -> None:
     assert keys.public_half(pkcs8(other)) == spki
     with pytest.raises(UnsupportedKeyError, match="is a key of kind Ed25519"):
         keys.public_pem_of(spki)
-    with pytest.raises(UnsupportedKeyError, match="is not a public key"):
-        keys.public_pem_of(b"rubbish")
+    unknown = public_der(ec.generate_private_key(ec.SECP256R1())).replace(
+        bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
+    )
+    for der in (b"rubbish", unknown):
+        with pytest.raises(UnsupportedKeyError, match="is not a public key"):
+            keys.public_pem_of(der)
+
+
+def test_the_primes_of_somebody_else_s_rsa_key_are_tested() -> None:
+    """A factor that is none, although all the numbers belong together: one of pkigen's own is not asked."""
+    small = rsa.generate_private_key(65537, 1024).private_numbers()  # noqa: S505 -- its factors are used
+    p, q = small.p * small.q, rsa_key().private_numbers().p
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    made = private_pem(numbers.private_key(unsafe_skip_rsa_key_validation=True))
+    assert load_own_private(made) is not None
+    with pytest.raises(UnsupportedKeyError):
+        load_private(made)
 
 
 def test_ed25519_as_rfc_8032_has_it() -> None:
