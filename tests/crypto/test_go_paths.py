@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import subprocess
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from os import urandom
@@ -369,6 +370,32 @@ def test_to_send_somebody_else_s_anchor_along_helps_nobody() -> None:
     assert refused([leaf, stranger, root], [root]) is not None
     renamed = made("leaf", pool("P-256", 99), made("root", pool("P-256", 2)), SERVED)
     assert refused([renamed, stranger], [root]) == go_paths.OTHER_KEY
+
+
+def test_a_ca_of_version_1_is_one_only_for_who_trusts_it() -> None:
+    root = made("root", pool("P-256", 0))
+    old = Draft(subject=common_name("old"), key=pool("P-256", 1), serial=5, end=90 * DAY, version=1)
+    trusted, between = signed(old, None, NOW), signed(old, root, NOW)
+    leaf = made("leaf", pool("P-256", 99), trusted, SERVED)
+    assert refused([leaf], [trusted]) is None
+    assert refused([leaf, between], [root]) == "the issuer is not a CA"
+
+
+@pytest.mark.parametrize(
+    ("digest", "accepted"), [("SHA1", False), ("SHA256", True), ("SHA384", True), ("SHA512", True)]
+)
+def test_which_signatures_go_still_takes(digest: str, *, accepted: bool) -> None:
+    root = made("root", pool("P-256", 0))
+    draft = Draft(subject=common_name("leaf"), key=pool("P-256", 99), serial=6, hash=digest).having(SERVED)
+    said = refused([signed(draft, root, NOW)], [root])
+    unfit_one = None if accepted else "a certificate of the path is signed with an unfit algorithm"
+    assert said == unfit_one
+    # Of the ones sent along, too, that are on the path.
+    between = replace(draft, subject=common_name("between")).having(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    chain = [made("leaf", pool("P-256", 98), signed(between, root, NOW), SERVED), signed(between, root, NOW)]
+    assert refused(chain, [root]) == unfit_one
 
 
 def test_a_ca_that_expired_is_told_though_nobody_known_has_signed_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import importlib
 import inspect
 import pkgutil
@@ -12,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.backends.openssl import backend
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -102,6 +107,11 @@ def as_rsassa_pss(key: rsa.RSAPrivateKey) -> bytes:
     return b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
 
 
+def with_passphrase(key: rsa.RSAPrivateKey) -> bytes:
+    encryption = BestAvailableEncryption(b"secret")
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, encryption)
+
+
 @pytest.mark.parametrize(
     ("pem", "reason"),
     [
@@ -114,6 +124,8 @@ def as_rsassa_pss(key: rsa.RSAPrivateKey) -> bytes:
         (pkcs8(ed448.Ed448PrivateKey.generate()), "is a key of kind Ed448"),
         (as_rsassa_pss(rsa_key()), "has RSASSA-PSS parameters, which Kubernetes cannot read"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
+        (with_passphrase(rsa_key()), "is encrypted with a passphrase"),
         (pkcs8(ed25519.Ed25519PrivateKey.generate()), "is a key of kind Ed25519"),
         (pkcs8(x25519.X25519PrivateKey.generate()), "is a key of kind X25519"),
         (pkcs8(dsa.generate_private_key(2048)), "is a key of kind DSA"),
@@ -296,4 +308,78 @@ def test_which_curves_go_can_use() -> None:
         assert keys.key_fault(ec.generate_private_key(curve).public_key()) is None
     assert "P-256, P-384 and P-521 are accepted" in (
         keys.key_fault(ec.generate_private_key(ec.SECP224R1()).public_key()) or ""
+    )
+
+
+# -- signing and comparing --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("curve", "digest", "size"),
+    [
+        (ec.SECP256R1(), hashes.SHA256, 32),
+        (ec.SECP384R1(), hashes.SHA384, 48),
+        (ec.SECP521R1(), hashes.SHA512, 66),
+    ],
+)
+def test_signatures_as_jose_wants_them(
+    curve: ec.EllipticCurve, digest: type[hashes.HashAlgorithm], size: int
+) -> None:
+    key = ec.generate_private_key(curve)
+    assert isinstance(keys.signature_hash(key), digest)
+    assert keys.curve_name(key) == keys.curve_name(key.public_key()) == curve.name
+    for text in (b"one", b"two"):
+        raw = keys.raw_ecdsa_signature(key, text)
+        assert len(raw) == 2 * size
+        numbers = (int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big"))
+        key.public_key().verify(encode_dss_signature(*numbers), text, ec.ECDSA(digest()))
+    # Where OpenSSL can, the same key and text give the same bytes.
+    if backend.ecdsa_deterministic_supported():
+        assert keys.raw_ecdsa_signature(key, b"one") == keys.raw_ecdsa_signature(key, b"one")
+
+
+def test_an_rsa_key_signs_by_sha_256_and_not_for_jose() -> None:
+    assert isinstance(keys.signature_hash(rsa_key()), hashes.SHA256)
+    assert keys.curve_name(rsa_key()) is None
+    with pytest.raises(UnsupportedKeyError, match="is not an EC key"):
+        keys.raw_ecdsa_signature(rsa_key(), b"one")  # type: ignore[arg-type]
+
+
+def test_public_halves() -> None:
+    for key in (rsa_key(), ec.generate_private_key(ec.SECP256R1())):
+        der = public_der(key)
+        assert der == public_der(key.public_key()) == keys.public_half(private_pem(key))
+        assert keys.public_pem_of(der) == public_pem(key) == public_pem(key.public_key())
+        assert keys.spki_fingerprint(der) == f"sha256:{hashlib.sha256(der).hexdigest()}"
+    other = ed25519.Ed25519PrivateKey.generate()
+    spki = other.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert keys.public_half(pkcs8(other)) == spki
+    with pytest.raises(UnsupportedKeyError, match="is a key of kind Ed25519"):
+        keys.public_pem_of(spki)
+    unknown = public_der(ec.generate_private_key(ec.SECP256R1())).replace(
+        bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
+    )
+    for der in (b"rubbish", unknown):
+        with pytest.raises(UnsupportedKeyError, match="is not a public key"):
+            keys.public_pem_of(der)
+
+
+def test_the_primes_of_somebody_else_s_rsa_key_are_tested() -> None:
+    """A factor that is none, although all the numbers belong together: one of pkigen's own is not asked."""
+    small = rsa.generate_private_key(65537, 1024).private_numbers()  # noqa: S505 -- its factors are used
+    p, q = small.p * small.q, rsa_key().private_numbers().p
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    made = private_pem(numbers.private_key(unsafe_skip_rsa_key_validation=True))
+    assert load_own_private(made) is not None
+    with pytest.raises(UnsupportedKeyError):
+        load_private(made)
+
+
+def test_ed25519_as_rfc_8032_has_it() -> None:
+    """7.1, TEST 1."""
+    seed = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+    assert keys.ed25519_public(seed).hex() == (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -14,10 +15,14 @@ from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import Phase, Rotations
 from pkigen.desired.inventory import derive
+from pkigen.desired.rendering.templates import Templates
 from pkigen.rotation.phases import COMMANDS, RotationStep
 from pkigen.rotation.unmanaged import unmanaged
 from tests.rotation.phases import Photograph
 from tests.samples import CP1, CP2, ENDPOINT, NOW, W1, spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PREPARE, PROMOTE, FINISH, ROLLBACK = RotationStep
 PKI = "/etc/kubernetes/pki"
@@ -194,3 +199,45 @@ def test_token_keys_must_have_the_next_one() -> None:
     assert present is not None
     assert present[0].startswith(f"kube-apiserver on cp-1 takes tokens of the keys in {PKI}/sa.pub alone")
     assert ask("sa", PROMOTE, **arg("apiServer", "service-account-key-file", f"{PKI}/sa.pub")) is None
+
+
+def test_where_a_flag_stands_is_said(tmp_path: Path) -> None:
+    """A template of the operator's own has the flags of the API server that the spec does not have."""
+    file = tmp_path / "flags/kube-apiserver.j2"
+    file.parent.mkdir()
+    file.write_text(f'{{% include "pkigen/flags/kube-apiserver.j2" %}}\n--client-ca-file={PKI}/others.crt\n')
+    places = {}
+    for templates in (Templates(tmp_path), Templates(None), None):
+        for given in ({}, arg("apiServer", "client-ca-file", f"{PKI}/mul.crt")):
+            cluster = spec(CP1, **given, **arg("scheduler", "kubeconfig", "/etc/kubernetes/own.conf"))
+            derived = derive(cluster, rotations=Rotations(phases={"ca": Phase.PREPARED}))
+            inventory = replace(derived, templates=templates)
+            found = unmanaged(inventory, Photograph({}), ("ca",), PREPARE)
+            assert found is not None
+            is_own = templates is not None and templates.are_overridden
+            places[is_own, bool(given)] = found.hint.partition(" out of ")[::2]
+    extra = "extraArgs and `pkigen apply`"
+    of_template = f"the templates in {tmp_path} and `pkigen apply`"
+    said = {key: (flag, rest.partition(":")[0]) for key, (flag, rest) in places.items()}
+    assert said == {
+        (True, False): ("take client-ca-file", of_template),
+        (True, True): ("take client-ca-file", extra),
+        (False, True): ("take client-ca-file", extra),
+        (False, False): ("take kubeconfig", extra),
+    }
+    # One of another component's is not in a template of flags.
+    file.write_text('{% include "pkigen/flags/kube-apiserver.j2" %}\n')
+    inventory = replace(
+        derive(spec(CP1, **arg("scheduler", "kubeconfig", "/etc/kubernetes/own.conf"))),
+        templates=Templates(tmp_path),
+    )
+    found = unmanaged(inventory, Photograph({}), ("ca",), PREPARE)
+    assert found is not None
+    assert found.hint.startswith(f"take kubeconfig out of {extra}")
+
+
+def test_the_next_key_in_place_of_the_next_ca() -> None:
+    found = ask("sa", **arg("controllerManager", "service-account-private-key-file", f"{PKI}/own.key"))
+    assert found is not None
+    assert found[0].startswith(f"kube-controller-manager on cp-1 reads {PKI}/own.key")
+    assert f"a copy of your file, with the next key in it, at nodes/cp-1{PKI}/own.key" in found[1]
