@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -12,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from pkigen.crypto.cross_certification import cross_certify
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue, key_usage
-from pkigen.crypto.keys import private_pem
+from pkigen.crypto.keys import load_private, private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, Phase, Rotations, Slot
@@ -31,7 +32,10 @@ from pkigen.state.authority import (
     unrecorded_sharing,
 )
 from tests.rotation.phases import Photograph
-from tests.samples import CP1, NOW, spec
+from tests.samples import CP1, NOW, World, spec
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DAY = timedelta(days=1)
 CAS = {"pki/ca": "kubernetes", "pki/etcd/ca": "etcd-ca", "pki/front-proxy-ca": "front-proxy-ca"}
@@ -282,6 +286,20 @@ def test_all_or_none_and_two_with_one_key(current: dict[str, Issuer]) -> None:
     assert sharing(load_all(Photograph(found), inventory, now=NOW)) == {}
     present, faults = look_at_all(Photograph(double), inventory, now=NOW)
     assert (set(present), faults) == (set(CA), {CA.KUBERNETES: said})
+
+
+@pytest.mark.parametrize(("taken", "stem"), [("pki/etcd/ca", "pki/ca"), ("pki/ca", "pki/etcd/ca")])
+def test_what_is_recorded_of_one_ca_is_not_recorded_of_another(taken: str, stem: str, tmp_path: Path) -> None:
+    """The key of one in the place of another's: whoever one lets in, the other would let in from now on."""
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, certificates={"keyAlgorithm": "ECDSA-P256"}))
+    world.apply()
+    found = dict(Photograph.of(world.root).files)
+    assert set(load_all(Photograph(found), world.inventory, now=world.now)) == set(CA)
+    key = load_private(found[f"{taken}.key"])
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    found |= files({stem: root("another", key)})
+    with pytest.raises(AuthorityError, match="have the same key"):
+        load_all(Photograph(found), world.inventory, now=world.now)
 
 
 def test_a_key_of_the_generation_beside_counts_too(current: dict[str, Issuer]) -> None:
