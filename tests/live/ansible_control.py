@@ -95,6 +95,7 @@ class Control:
             "ansible_python_interpreter": sys.executable,
             "ansible_user": "root",
             "pkigen_become": False,
+            "pkigen_timeout": 900,  # the machine may be busy
             "pkigen_program": [sys.executable, "-m", "pkigen"],
             "pkigen_program_on_node": [sys.executable, "-m", "pkigen"],
         }

@@ -2,7 +2,7 @@
 
 `stand_in_node.py pods LOG` keeps the static Pods of /etc/kubernetes/manifests running as plain processes.
 `stand_in_node.py systemctl …` knows what is asked of units here: those that have a file run its command.
-`stand_in_node.py kubelet` is every other unit: it serves the kubelet's health check.
+`stand_in_node.py unit NAME` is a unit of the kubelet, of kube-proxy or of k3s: it serves a health check.
 `stand_in_node.py crictl …` lists the processes of a container.
 """
 
@@ -23,8 +23,9 @@ import yaml
 
 _MANIFESTS = Path("/etc/kubernetes/manifests")
 _UNITS = Path("/run/units")
-_HEALTH = ("127.0.0.1", 10248)
+_HEALTH, _PROXY_HEALTH = 10248, 10256
 _SECONDS = 60
+_GRACE = 30
 
 
 def pods(log: Path) -> None:
@@ -34,8 +35,7 @@ def pods(log: Path) -> None:
         found = {file.stem: file.read_bytes() for file in _MANIFESTS.glob("[!.]*.yaml")}
         for name, (process, content) in list(running.items()):
             if found.get(name) != content and process.poll() is None:
-                process.terminate()
-                process.wait(timeout=_SECONDS)
+                _stop(process)
             if process.poll() is not None:
                 del running[name]
         for name, content in found.items():
@@ -43,6 +43,16 @@ def pods(log: Path) -> None:
                 time.sleep(0.3)
                 running[name] = (_start(content, log.with_name(f"{log.name}-{name}.log")), content)
         time.sleep(0.3)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """As a kubelet does, which waits for the Pod's grace period before it kills."""
+    process.terminate()
+    try:
+        process.wait(timeout=_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=_SECONDS)
 
 
 def _start(manifest: bytes, log: Path) -> subprocess.Popen[bytes]:
@@ -80,8 +90,8 @@ def systemctl(arguments: list[str]) -> None:
 
 
 def _command(name: str) -> tuple[str, ...]:
-    if name == "kubelet" or not Path(f"/etc/systemd/system/{name}.service").exists():
-        return (sys.executable, __file__, "kubelet")
+    if name in {"kubelet", "kube-proxy", "k3s"}:
+        return (sys.executable, __file__, "unit", name)
     sys.path.insert(0, str(Path(__file__).parents[2]))
     unit = importlib.import_module("tests.live.control_plane").Unit.read(Path("/"), name)
     command: tuple[str, ...] = unit.command
@@ -131,7 +141,8 @@ def main() -> None:
         crictl(arguments)
     else:
         HTTPServer.allow_reuse_address = True
-        HTTPServer(_HEALTH, _Healthy).serve_forever()
+        port = _PROXY_HEALTH if arguments == ["kube-proxy"] else _HEALTH
+        HTTPServer(("127.0.0.1", port), _Healthy).serve_forever()
 
 
 if __name__ == "__main__":
