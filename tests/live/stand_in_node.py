@@ -13,8 +13,10 @@ import importlib
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,6 +26,7 @@ import yaml
 _MANIFESTS = Path("/etc/kubernetes/manifests")
 _UNITS = Path("/run/units")
 _HEALTH, _PROXY_HEALTH = 10248, 10256
+_SERVING = Path("/var/lib/kubelet/pki/kubelet")
 _SECONDS = 60
 _GRACE = 30
 
@@ -131,6 +134,15 @@ class _Healthy(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
+def _serving() -> HTTPServer:
+    """What a kubelet serves to API servers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_SERVING.with_suffix(".crt"), _SERVING.with_suffix(".key"))
+    server = HTTPServer(("", 10250), _Healthy)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server
+
+
 def main() -> None:
     what, *arguments = sys.argv[1:]
     if what == "pods":
@@ -141,8 +153,11 @@ def main() -> None:
         crictl(arguments)
     else:
         HTTPServer.allow_reuse_address = True
-        port = _PROXY_HEALTH if arguments == ["kube-proxy"] else _HEALTH
-        HTTPServer(("127.0.0.1", port), _Healthy).serve_forever()
+        if arguments == ["kube-proxy"]:
+            HTTPServer(("127.0.0.1", _PROXY_HEALTH), _Healthy).serve_forever()
+        if _SERVING.with_suffix(".crt").exists():
+            threading.Thread(target=_serving().serve_forever, daemon=True).start()
+        HTTPServer(("127.0.0.1", _HEALTH), _Healthy).serve_forever()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_a_node_comes_back(tmp_path: Path) -> None:
         served = cluster.pki("cp-1") / "apiserver.crt"
         old = served.read_bytes()
         named = ("-e", '{"pkigen_renew": ["apiserver"]}')
-        assert "renew cp-1/apiserver" in control.must("renew", "--check", "--diff", *named)
+        assert "~ renew apiserver on cp-1" in control.must("renew", "--check", "--diff", *named)
         assert served.read_bytes() == old
         control.must("renew", *named)
         assert served.read_bytes() != old
