@@ -33,7 +33,8 @@ host_key_checking = False
 timeout = 10
 [ssh_connection]
 pipelining = True
-ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5
+ssh_args = -C -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=10
+ssh_extra_args = -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5
 control_path_dir = {place}/cm
 """
 

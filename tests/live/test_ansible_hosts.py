@@ -83,3 +83,14 @@ def test_the_control_machine_is_no_node(control: Control) -> None:
     control.must("enrol", *_ALONE, *_LOCAL, "-e", '{"pkigen_allow_local": true}')
     assert control.machine.attempt(*_WRITTEN).returncode == 0
     assert _node(control).attempt("test", "-e", "/etc/kubernetes").returncode == 1
+
+
+def test_nodes_that_cannot_be_reached_are_named(control: Control) -> None:
+    code, said = control.run("distribute")
+    assert code != 0
+    assert "cp-1 cannot be reached: nothing was done" in said
+    _node(control).run("ip", "link", "set", "eth0", "down")
+    # The connection of before is still open, and would wait for a quarter of an hour.
+    code, said = control.run("distribute")
+    assert code != 0
+    assert "cp-1, worker-1 cannot be reached: nothing was done" in said
