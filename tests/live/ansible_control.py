@@ -122,13 +122,14 @@ class Control:
             script.chmod(0o755)
 
     def start(self, playbook: str, *options: str, inventory: Path | None = None) -> subprocess.Popen[str]:
-        """Start a playbook; its process leads a group of its own."""
+        """Start a playbook of the collection, or of a path; its process leads a group of its own."""
         found = program("ansible-playbook")
         assert found is not None
+        named = playbook if "/" in playbook else f"pkigen.pki.{playbook}"
         command = [found, "-i", str(inventory or self.place / "inventory")]
         entered = ["nsenter", "--target", str(self.machine.pid), "--mount", "--net", "--uts", "--"]
         return subprocess.Popen(
-            [*entered, *command, f"pkigen.pki.{playbook}", *options],
+            [*entered, *command, named, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
