@@ -275,8 +275,12 @@ def test_it_stops_where_a_node_is_down(site: Site, tmp_path: Path) -> None:
         code, said = site.control.run("rotate", *options)
         assert code != 0
         assert "cp-3 cannot be reached: nothing was done" in said
+        assert _authorities(site.cluster) == before
         down.run("ip", "link", "set", "eth0", "up")
-    assert _authorities(site.cluster) == before
+        site.control.must("rotate", *options, "-e", "pkigen_rotate_until=prepare")
+    plan = json.loads(pkigen("plan", "-C", site.cluster.out, "-o", "json").stdout)
+    assert set(plan["rotations"].values()) == {"prepared"}
+    site.control.must("status")
 
 
 def test_it_goes_back_on_request(site: Site, tmp_path: Path) -> None:
