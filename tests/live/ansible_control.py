@@ -33,23 +33,26 @@ host_key_checking = False
 timeout = 10
 [ssh_connection]
 pipelining = True
-ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5
+ssh_args = -C -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=10
+ssh_extra_args = -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5
 control_path_dir = {place}/cm
 """
 
 
 def require() -> None:
     """Skip the test where Ansible or an sshd is missing."""
-    if playbook_program() is None:
-        pytest.skip("no ansible-playbook: `pip install --group ansible`, or PKIGEN_TEST_ANSIBLE names one")
+    if program("ansible-playbook") is None:
+        pytest.skip(
+            "no ansible-playbook: `pip install --group ansible`, or PKIGEN_TEST_ANSIBLE names its folder"
+        )
     if _sshd() is None:
         pytest.skip("no sshd (openssh-server)")
 
 
-def playbook_program() -> str | None:
-    """The `ansible-playbook` of this environment, or the one that PKIGEN_TEST_ANSIBLE names."""
-    beside = str(Path(sys.executable).parent)
-    return os.environ.get("PKIGEN_TEST_ANSIBLE") or shutil.which("ansible-playbook", path=beside)
+def program(name: str) -> str | None:
+    """A program of Ansible's: of this environment, or from the folder that PKIGEN_TEST_ANSIBLE names."""
+    folder = os.environ.get("PKIGEN_TEST_ANSIBLE") or str(Path(sys.executable).parent)
+    return shutil.which(name, path=folder)
 
 
 def _sshd() -> str | None:
@@ -95,6 +98,7 @@ class Control:
             "ansible_python_interpreter": sys.executable,
             "ansible_user": "root",
             "pkigen_become": False,
+            "pkigen_timeout": 900,  # the machine may be busy
             "pkigen_program": [sys.executable, "-m", "pkigen"],
             "pkigen_program_on_node": [sys.executable, "-m", "pkigen"],
         }
@@ -113,18 +117,19 @@ class Control:
         machine.run("sh", "-c", f"mkdir -p /run/sshd && {user}")
         machine.start("sshd", [_sshd() or "", "-D", "-e", "-f", str(configuration)])
         for name in ("systemctl", "crictl"):
-            program = place / "programs" / name
-            program.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} {name} "$@"\n')
-            program.chmod(0o755)
+            script = place / "programs" / name
+            script.write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} {name} "$@"\n')
+            script.chmod(0o755)
 
     def start(self, playbook: str, *options: str, inventory: Path | None = None) -> subprocess.Popen[str]:
-        """Start a playbook; its process leads a group of its own."""
-        program = playbook_program()
-        assert program is not None
-        command = [program, "-i", str(inventory or self.place / "inventory")]
+        """Start a playbook of the collection, or of a path; its process leads a group of its own."""
+        found = program("ansible-playbook")
+        assert found is not None
+        named = playbook if "/" in playbook else f"pkigen.pki.{playbook}"
+        command = [found, "-i", str(inventory or self.place / "inventory")]
         entered = ["nsenter", "--target", str(self.machine.pid), "--mount", "--net", "--uts", "--"]
         return subprocess.Popen(
-            [*entered, *command, f"pkigen.pki.{playbook}", *options],
+            [*entered, *command, named, *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -134,7 +139,7 @@ class Control:
                 **os.environ,
                 "ANSIBLE_CONFIG": str(self.place / "ansible.cfg"),
                 "HOME": str(self.place),
-                "PATH": f"{Path(program).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+                "PATH": f"{Path(found).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             },
         )
 

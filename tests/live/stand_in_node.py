@@ -2,7 +2,7 @@
 
 `stand_in_node.py pods LOG` keeps the static Pods of /etc/kubernetes/manifests running as plain processes.
 `stand_in_node.py systemctl …` knows what is asked of units here: those that have a file run its command.
-`stand_in_node.py kubelet` is every other unit: it serves the kubelet's health check.
+`stand_in_node.py unit NAME` is a unit of the kubelet, of kube-proxy or of k3s: it serves a health check.
 `stand_in_node.py crictl …` lists the processes of a container.
 """
 
@@ -13,8 +13,10 @@ import importlib
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -23,8 +25,10 @@ import yaml
 
 _MANIFESTS = Path("/etc/kubernetes/manifests")
 _UNITS = Path("/run/units")
-_HEALTH = ("127.0.0.1", 10248)
+_HEALTH, _PROXY_HEALTH = 10248, 10256
+_SERVING = Path("/var/lib/kubelet/pki/kubelet")
 _SECONDS = 60
+_GRACE = 30
 
 
 def pods(log: Path) -> None:
@@ -34,8 +38,7 @@ def pods(log: Path) -> None:
         found = {file.stem: file.read_bytes() for file in _MANIFESTS.glob("[!.]*.yaml")}
         for name, (process, content) in list(running.items()):
             if found.get(name) != content and process.poll() is None:
-                process.terminate()
-                process.wait(timeout=_SECONDS)
+                _stop(process)
             if process.poll() is not None:
                 del running[name]
         for name, content in found.items():
@@ -43,6 +46,16 @@ def pods(log: Path) -> None:
                 time.sleep(0.3)
                 running[name] = (_start(content, log.with_name(f"{log.name}-{name}.log")), content)
         time.sleep(0.3)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """As a kubelet does, which waits for the Pod's grace period before it kills."""
+    process.terminate()
+    try:
+        process.wait(timeout=_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout=_SECONDS)
 
 
 def _start(manifest: bytes, log: Path) -> subprocess.Popen[bytes]:
@@ -80,8 +93,8 @@ def systemctl(arguments: list[str]) -> None:
 
 
 def _command(name: str) -> tuple[str, ...]:
-    if name == "kubelet" or not Path(f"/etc/systemd/system/{name}.service").exists():
-        return (sys.executable, __file__, "kubelet")
+    if name in {"kubelet", "kube-proxy", "k3s"}:
+        return (sys.executable, __file__, "unit", name)
     sys.path.insert(0, str(Path(__file__).parents[2]))
     unit = importlib.import_module("tests.live.control_plane").Unit.read(Path("/"), name)
     command: tuple[str, ...] = unit.command
@@ -121,6 +134,15 @@ class _Healthy(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
+def _serving() -> HTTPServer:
+    """What a kubelet serves to API servers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_SERVING.with_suffix(".crt"), _SERVING.with_suffix(".key"))
+    server = HTTPServer(("", 10250), _Healthy)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server
+
+
 def main() -> None:
     what, *arguments = sys.argv[1:]
     if what == "pods":
@@ -131,7 +153,11 @@ def main() -> None:
         crictl(arguments)
     else:
         HTTPServer.allow_reuse_address = True
-        HTTPServer(_HEALTH, _Healthy).serve_forever()
+        if arguments == ["kube-proxy"]:
+            HTTPServer(("127.0.0.1", _PROXY_HEALTH), _Healthy).serve_forever()
+        if _SERVING.with_suffix(".crt").exists():
+            threading.Thread(target=_serving().serve_forever, daemon=True).start()
+        HTTPServer(("127.0.0.1", _HEALTH), _Healthy).serve_forever()
 
 
 if __name__ == "__main__":

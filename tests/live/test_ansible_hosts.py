@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.live import ansible_control, programs
 from tests.live.ansible_control import Control, key_lines
@@ -83,3 +84,27 @@ def test_the_control_machine_is_no_node(control: Control) -> None:
     control.must("enrol", *_ALONE, *_LOCAL, "-e", '{"pkigen_allow_local": true}')
     assert control.machine.attempt(*_WRITTEN).returncode == 0
     assert _node(control).attempt("test", "-e", "/etc/kubernetes").returncode == 1
+
+
+def test_nodes_that_cannot_be_reached_are_named(control: Control) -> None:
+    code, said = control.run("distribute")
+    assert code != 0
+    assert "cp-1 cannot be reached: nothing was done" in said
+    _node(control).run("ip", "link", "set", "eth0", "down")
+    # The connection of before is still open, and would wait for a quarter of an hour.
+    code, said = control.run("distribute")
+    assert code != 0
+    assert "cp-1, worker-1 cannot be reached: nothing was done" in said
+
+
+def test_a_component_that_is_not_up_is_named(control: Control) -> None:
+    step: dict[str, Any] = {"component": "etcd", "node": "worker-1", "process": None, "commands": []}
+    for command, code in (("true", 0), ("until false; do sleep 1; done", 2)):
+        well = {**step, "health": {"url": "http://127.0.0.1:2381/health", "command": command}}
+        task = {"pkigen.pki.node": {"well": [well], "timeout": 3}}
+        play = {"hosts": "worker-1", "gather_facts": False, "tasks": [task]}
+        file = control.place / "look.yml"
+        file.write_text(yaml.safe_dump([play]))
+        found, said = control.run(str(file))
+        assert found == code, said
+    assert "etcd on worker-1 is not up" in said

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.cli.program import REPOSITORY
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.live import ansible_control
 
 COLLECTION = REPOSITORY / "ansible"
 MODULES = sorted((COLLECTION / "plugins/modules").glob("*.py"))
@@ -63,3 +65,28 @@ def test_every_playbook_is_told() -> None:
         assert f"pkigen.pki.{name}" in GUIDE
         (*plays,) = yaml.safe_load((COLLECTION / f"playbooks/{name}.yml").read_text())
         assert all(play["gather_facts"] is False for play in plays), "facts may be cached"
+
+
+def test_ansible_lint_finds_nothing(tmp_path: Path) -> None:
+    program = ansible_control.program("ansible-lint")
+    if program is None:
+        pytest.skip("no ansible-lint: `pip install --group ansible`")
+    place = tmp_path / "ansible_collections/pkigen/pki"
+    shutil.copytree(COLLECTION, place)
+    found = os.pathsep.join((str(Path(program).parent), os.environ.get("PATH", os.defpath)))
+    environment = {
+        **os.environ,
+        "PATH": found,
+        "HOME": str(tmp_path),
+        "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+    }
+    done = subprocess.run(
+        [program, "--offline", "--nocolor"],
+        cwd=place,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -111,8 +111,8 @@ class Component:
         if script:
             code, out, error = self._run(["timeout", str(self._timeout), "sh", "-ec", script])
             if code != 0:
-                said = f"{out}{error}".strip()[-500:] or f"waited {self._timeout} s"
-                raise self._unwell(otherwise, said)
+                said = f"{out}{error}".strip().rpartition("\n")[2]  # the same is said again and again
+                raise self._unwell(otherwise, said or f"waited {self._timeout} s")
 
     def _unwell(self, how, said):
         return UnwellError(f"{self._name} on {self._step['node']} {how}: {said}")
