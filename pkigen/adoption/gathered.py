@@ -121,19 +121,25 @@ def archived_trees(data: bytes, *, name: str) -> tuple[NodeTree, ...]:
 
     Args:
         data: Its bytes.
-        name: The archive's; up to its first dot also the node's, where there is but one.
+        name: The archive's; without what says that it is one also the node's, where there is but one.
 
     Raises:
         StoreError: It is no tar, or holds nothing of a node.
     """
     tree = ArchiveTree(data, name=name)
-    found = tuple(_nodes(tree, (), name.partition(".")[0], iter(range(_MOST_DIRECTORIES))))
+    found = tuple(_nodes(tree, (), _stem(name), iter(range(_MOST_DIRECTORIES))))
     if not found:
         raise StoreError(
             f"{name} has no files of a node in it",
             hint="make it again with the line that `pkigen adopt --gather NODE` prints",
         )
     return found
+
+
+def _stem(archive: str) -> str:
+    """A node may be called by its whole name in the DNS."""
+    suffix = next((each for each in _TARS if archive.endswith(each)), None)
+    return archive.removesuffix(suffix) if suffix is not None else archive.partition(".")[0]
 
 
 def gather_line(node: str) -> str:

@@ -95,19 +95,12 @@ class ActionModule(ActionBase):
             )
             if packed.get("failed"):
                 return packed
-            os.makedirs(dest, 0o700, exist_ok=True)
-            os.chmod(dest, 0o700)
-            local = os.path.join(dest, ".node.tar")
-            self._connection.fetch_file(remote, local)
+            # For its owner alone from the first byte; pkigen reads it as it is, and unpacks nothing.
+            os.makedirs(os.path.dirname(dest), 0o700, exist_ok=True)
+            os.close(os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+            self._connection.fetch_file(remote, dest)
         finally:
             self._remove_tmp_path(folder)
-        try:
-            with tarfile.open(local) as archive:
-                # Devices and sockets are nothing that is taken over.
-                members = [each for each in archive if each.isreg() or each.isdir() or each.issym()]
-                archive.extractall(dest, members=members, filter="tar")
-        finally:
-            os.unlink(local)
         return {"changed": True}
 
 

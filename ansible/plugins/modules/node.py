@@ -35,7 +35,7 @@ options:
     type: list
     elements: dict
   fetch:
-    description: A directory of the control machine, with mode 0700, that gets what the node has of a cluster.
+    description: A tar on the control machine, with mode 0600, that gets what the node has of a cluster.
     type: path
   paths:
     description: What is fetched, as far as it is there.
