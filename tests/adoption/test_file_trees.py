@@ -173,6 +173,17 @@ def test_a_layout_is_recognized_by_what_is_in_it(name: str, tmp_path: Path) -> N
         assert len({file.shown for file in trees[0].files()}) == len(list(trees[0].files()))
 
 
+@pytest.mark.parametrize("name", ["cp-1.tar.gz", "cp-1.example.com.tar", "cp-1.tgz"])
+def test_a_tar_is_called_like_its_node(name: str, tmp_path: Path) -> None:
+    """By its whole name in the DNS, where it has one."""
+    (tmp_path / "pki").mkdir()
+    (tmp_path / "pki/ca.crt").write_text("x")
+    with tarfile.open(tmp_path / name, "w:gz" if name.endswith("gz") else "w") as archive:
+        archive.add(tmp_path / "pki", arcname="pki")
+    (tree,) = node_trees(tmp_path / name)
+    assert tree.name == name.removesuffix(".tar.gz").removesuffix(".tar").removesuffix(".tgz")
+
+
 def test_etc_kubernetes_by_its_name_reaches_the_rest_of_its_node(tmp_path: Path) -> None:
     (tmp_path / "n/etc/kubernetes/pki").mkdir(parents=True)
     (tmp_path / "n/var/lib/kubelet/pki").mkdir(parents=True)
