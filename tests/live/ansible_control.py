@@ -97,7 +97,7 @@ class Control:
         return {
             "ansible_python_interpreter": sys.executable,
             "ansible_user": "root",
-            "pkigen_become": False,
+            "pkigen_become": shutil.which("sudo") is not None,  # who logs in is root already
             "pkigen_timeout": 900,  # the machine may be busy
             "pkigen_program": [sys.executable, "-m", "pkigen"],
             "pkigen_program_on_node": [sys.executable, "-m", "pkigen"],
