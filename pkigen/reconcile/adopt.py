@@ -173,7 +173,7 @@ def _require_none(faults: list[str]) -> None:
         rest = len(faults) - _MOST_NAMED
         more = f" and {rest} more" if rest > 0 else ""
         # A plugin's, a token's: nothing is wrong with it, and there is nothing to take over.
-        is_other = any(NO_EMBEDDED_CERTIFICATE in each and ".conf" in each for each in faults)
+        is_other = any(NO_EMBEDDED_CERTIFICATE in each for each in faults)
         raise AdoptionError(
             f"the cluster cannot be taken over as it is: {'; '.join(faults[:_MOST_NAMED])}{more}",
             hint="leave an administrator's kubeconfig that logs in by a plugin or a token out of the copy: "

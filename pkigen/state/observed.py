@@ -214,7 +214,8 @@ def observe_bundle(reader: Reader, path: str) -> tuple[x509.Certificate, ...] | 
     embedded = _CA_DATA.search(data)
     if embedded is not None:
         data = _decoded(embedded[1])
-    certificates = _parsed_bundle(data)
+    # No private key that somebody keeps beside its certificate stays in memory for longer than it is read.
+    certificates = parse_certificates(data) if b"PRIVATE KEY" in data else _parsed_bundle(data)
     return _unreadable(path, certificates) if isinstance(certificates, str) else certificates
 
 
