@@ -16,6 +16,8 @@ from tests.adoption.altered_nodes import AlteredNode, moment, new_ca, pem_of
 from tests.desired.rendering.reference_programs import find, need_root
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.adoption.altered_nodes import Issuer
 
 _SHARED = ("ca", "front-proxy-ca", "etcd/ca")
@@ -85,6 +87,38 @@ def control_plane(
         # `kubeadm join` makes none.
         (root / "etc/kubernetes/super-admin.conf").unlink()
     return root
+
+
+def stacked(place: Path, addresses: Mapping[str, str], *, given: Path | None = None) -> None:
+    """Control planes with a member of etcd each, which knows all of them; ready to be started.
+
+    Args:
+        place: Where each gets its root directory, called like it.
+        addresses: Theirs, by their names; the first one is the endpoint.
+        given: A root directory that has the CAs which the first one takes.
+    """
+    (first, endpoint), *others = addresses.items()
+    settings = {
+        "controlPlaneEndpoint": f"{endpoint}:6443",
+        "apiServer": {"certSANs": [address for _, address in others]},
+    }
+    members = ",".join(f"{name}=https://{address}:2380" for name, address in addresses.items())
+    for name, address in addresses.items():
+        known = given if name == first else place / first
+        root = control_plane(place / name, name=name, address=address, cluster=settings, first=known)
+        _join(root / "etc/kubernetes/manifests/etcd.yaml", members)
+        (root / "kubeadm.yaml").unlink()
+
+
+def _join(manifest: Path, members: str) -> None:
+    """The members that a member's manifest names, once all have joined."""
+    content = yaml.safe_load(manifest.read_text())
+    (container,) = content["spec"]["containers"]
+    container["command"] = [
+        f"--initial-cluster={members}" if word.startswith("--initial-cluster=") else word
+        for word in container["command"]
+    ]
+    manifest.write_text(yaml.safe_dump(content))
 
 
 def worker(

@@ -54,16 +54,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]
     programs.require(*programs.LEAST, "kube-controller-manager")
     kubeadm_trees.kubeadm()
     place = tmp_path / "kubeadm/nodes"
-    first, *others = _NODES.values()
-    settings = {"controlPlaneEndpoint": f"{first}:6443", "apiServer": {"certSANs": others}}
     given = _one_ca(tmp_path / "given") if request.param == "one CA for all" else None
-    for name, address in _NODES.items():
-        known = place / "cp-1" if name != "cp-1" else given
-        root = kubeadm_trees.control_plane(
-            place / name, name=name, address=address, cluster=settings, first=known
-        )
-        _join(root / "etc/kubernetes/manifests/etcd.yaml")
-        (root / "kubeadm.yaml").unlink()
+    kubeadm_trees.stacked(place, _NODES, given=given)
     made = Cluster(out=place.parent, scratch=tmp_path)
     with Network() as network:
         plug_in(network, made, {name: (address,) for name, address in _NODES.items()})
@@ -87,18 +79,6 @@ def _keys(cluster: Cluster) -> set[bytes]:
     """The keys of the three CAs."""
     files = (cluster.out / f"pki/{name}.crt" for name in _CAS)
     return {public_der(x509.load_pem_x509_certificate(file.read_bytes()).public_key()) for file in files}
-
-
-def _join(manifest: Path) -> None:
-    """The members that a member's manifest names, once all have joined."""
-    members = ",".join(f"{name}=https://{address}:2380" for name, address in _NODES.items())
-    content = yaml.safe_load(manifest.read_text())
-    (container,) = content["spec"]["containers"]
-    container["command"] = [
-        f"--initial-cluster={members}" if word.startswith("--initial-cluster=") else word
-        for word in container["command"]
-    ]
-    manifest.write_text(yaml.safe_dump(content))
 
 
 class Operator:

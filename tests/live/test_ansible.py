@@ -59,15 +59,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     kubeadm_trees.kubeadm()
     place = tmp_path_factory.mktemp("ansible")
     trees = place / "kubeadm/nodes"
-    first, *others = _NODES.values()
-    settings = {"controlPlaneEndpoint": f"{first}:6443", "apiServer": {"certSANs": others}}
-    for name, address in _NODES.items():
-        known = trees / "cp-1" if name != "cp-1" else None
-        root = kubeadm_trees.control_plane(
-            trees / name, name=name, address=address, cluster=settings, first=known
-        )
-        _join(root / "etc/kubernetes/manifests/etcd.yaml")
-        (root / "kubeadm.yaml").unlink()
+    kubeadm_trees.stacked(trees, _NODES)
     cluster = Cluster(out=trees.parent, scratch=place)
     with Network() as network:
         plug_in(network, cluster, {name: (address,) for name, address in _NODES.items()})
@@ -83,18 +75,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         _take_over(control)
         cluster.out = control.root
         yield Site(cluster=cluster, control=control)
-
-
-def _join(manifest: Path) -> None:
-    """The members that a member's manifest names, once all have joined."""
-    members = ",".join(f"{name}=https://{address}:2380" for name, address in _NODES.items())
-    content = yaml.safe_load(manifest.read_text())
-    (container,) = content["spec"]["containers"]
-    container["command"] = [
-        f"--initial-cluster={members}" if word.startswith("--initial-cluster=") else word
-        for word in container["command"]
-    ]
-    manifest.write_text(yaml.safe_dump(content))
 
 
 def _take_over(control: Control) -> None:
