@@ -36,9 +36,10 @@ from pkigen.desired.generations import CA
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError, SpecError
 from pkigen.records import dataclass
+from pkigen.spec.certificates import KubeadmCA, Kubeconfigs
 from pkigen.spec.dialects import KUBEADM_V1BETA3
 from pkigen.spec.loader import load_text
-from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
+from pkigen.spec.model import API_VERSION, KIND, Runtime
 from pkigen.spec.values import NODE_PLACEHOLDER
 from pkigen.spec.versions import KUBEADM_V1BETA3_GONE, etcd_tag
 

@@ -20,7 +20,8 @@ from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.records import dataclass
 from pkigen.spec.addresses import split_host_port
-from pkigen.spec.model import Kubeconfigs, Runtime
+from pkigen.spec.certificates import Kubeconfigs
+from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable

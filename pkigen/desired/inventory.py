@@ -28,13 +28,14 @@ from pkigen.desired.items import (
 )
 from pkigen.desired.revocations import NOBODY, RevocationList
 from pkigen.records import dataclass
-from pkigen.spec.model import Authority, CAKeys, ClusterSpec
+from pkigen.spec.certificates import Authority, CAKeys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.rendering.templates import Templates
+    from pkigen.spec.model import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from pkigen.errors import BundleError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checks import Case, examine, extensions_same
 from pkigen.reconcile.source import Delivered, Delivery
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import CACertificates, load_certificates, unrecorded_sharing
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry

@@ -36,7 +36,7 @@ from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
 from pkigen.notation import suggestion
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import CACertificates
 from pkigen.state.authority_record import observe_authority, require_recorded
 from pkigen.state.ledger import (
