@@ -26,7 +26,8 @@ from pkigen.rotation.prover import prove
 from pkigen.rotation.unmanaged import unmanaged
 from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import certificates_of
-from pkigen.state.authority_record import RESTORE, AuthorityDifference, compare_authority, generation_path
+from pkigen.state.authority_identities import generation_path
+from pkigen.state.authority_record import RESTORE, AuthorityDifference, compare_authority
 from pkigen.state.ledger import last_step, read_ledger
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import Fault, observe_certificate, observe_file
