@@ -115,6 +115,11 @@ class Inventory:
         return {item.id: item for item in self.items if isinstance(item, DesiredCertificate)}
 
     @cached_property
+    def certificates_by_file(self) -> dict[str, str]:
+        """The ids of the certificates, by the file that each stands in."""
+        return {item.file: item.id for item in self.certificates.values()}
+
+    @cached_property
     def authorities(self) -> tuple[CA, ...]:
         """The CAs of this cluster: all three, but for etcd's where etcd is external."""
         return tuple(ca for ca in CA if ca_id(ca) in self.certificates)
