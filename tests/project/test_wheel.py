@@ -179,8 +179,8 @@ def test_the_wheel_holds_every_template_and_example(archives: Path) -> None:
         wanted = {path.relative_to(TOP / folder).as_posix() for path in files(TOP / folder)}
         assert {f"pkigen/{inside}/{name}" for name in wanted} <= names
     assert "pkigen/py.typed" in names
-    for schema in ("cluster.schema.json", "plan.schema.json", "rollout.schema.json"):
-        assert f"pkigen-{pkigen.__version__}.data/data/share/pkigen/{schema}" in names
+    for schema in (TOP / "docs").glob("*.schema.json"):
+        assert f"pkigen-{pkigen.__version__}.data/data/share/pkigen/{schema.name}" in names
     shared = f"pkigen-{pkigen.__version__}.data/data/share"
     assert {f"{shared}/man/man1/{page.name}" for page in (TOP / "docs/man").iterdir()} <= names
     assert not {name for name in names if name.startswith(("tests/", "templates/"))}
