@@ -58,6 +58,7 @@ SLOW_MARKERS = {
 }
 SLOW_PLACES = {
     "tests/project/test_wheel.py": "the wheel, built and installed",
+    "tests/project/test_check.py": "this command, in a small project",
     "tests/project/test_offline.py": "the offline kit",
     "tests/project/test_debian.py": "the Debian package",
     "tests/project/test_dockerfile.py": "what the image installs and removes",

@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 from pkigen.cli.app import run
+from pkigen.cli.fleet.documents import fleet_schema
 from pkigen.cli.reports.plan_document import plan_schema
 from pkigen.cli.reports.rollout_document import rollout_schema
 from pkigen.desired.certificates import CERTIFICATES
@@ -91,6 +92,7 @@ def generated() -> dict[str, str]:
         "cluster.schema.json": json.dumps(json_schema(), indent=2) + "\n",
         "plan.schema.json": json.dumps(plan_schema(), indent=2) + "\n",
         "rollout.schema.json": json.dumps(rollout_schema(), indent=2) + "\n",
+        "fleet.schema.json": json.dumps(fleet_schema(), indent=2) + "\n",
         **{f"man/{name}": text for name, text in man_pages(commands).items()},
     }
 

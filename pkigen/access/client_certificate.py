@@ -10,7 +10,7 @@ from pkigen.crypto.profiles import PROFILES, Profile
 from pkigen.desired.generations import CA
 from pkigen.errors import AccessError
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import certificates_of, load_issuer
 from pkigen.state.issuance_record import record
 from pkigen.state.key_owners import key_owners

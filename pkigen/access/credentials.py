@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.keys import UnsupportedKeyError, public_der, public_half
 from pkigen.crypto.names import common_names, extension_of, is_ca
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.records import dataclass
-from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

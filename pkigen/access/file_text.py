@@ -12,8 +12,8 @@ from pkigen.access.kubeconfigs import Section, load
 from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import read_request
 from pkigen.crypto.pem import certificate_as_pem, other_form
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.errors import AccessError
-from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

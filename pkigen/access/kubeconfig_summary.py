@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pkigen.access.credentials import Credential, CredentialKind, content, of_entry
 from pkigen.access.kubeconfigs import Section
 from pkigen.crypto.names import subject_of
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.notation import residual
 from pkigen.records import dataclass
-from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,9 +12,10 @@ from pkigen.access.credentials import of_token as of_text
 from pkigen.access.own_credential import is_foreign, service_account_keys
 from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.revocations import CredentialIdKind
-from pkigen.state.observed import observe_certificate, parse_certificates
+from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

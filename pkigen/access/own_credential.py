@@ -8,6 +8,7 @@ from pkigen import layout
 from pkigen.access.credentials import key_fault, of_certificate, of_token
 from pkigen.access.identities import declared
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.service_account_tokens import (
     LONGEST_TOKEN,
     SERVICE_ACCOUNT_PREFIX,
@@ -17,7 +18,7 @@ from pkigen.crypto.service_account_tokens import (
 )
 from pkigen.desired.generations import SA, sa_path
 from pkigen.errors import AccessError
-from pkigen.state.observed import Fault, parse_certificates, read_file
+from pkigen.state.observed import Fault, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

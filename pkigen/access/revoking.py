@@ -21,6 +21,7 @@ from pkigen.crypto import service_account_tokens as tokens
 from pkigen.crypto.go_paths import refusal as refusal_of_path
 from pkigen.crypto.issuance import fingerprint
 from pkigen.crypto.names import common_names
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.desired.certificates import MASTERS
 from pkigen.desired.generations import CA, ca_id, ca_location
 from pkigen.desired.revocations import (
@@ -34,7 +35,7 @@ from pkigen.errors import AccessError, UsageError
 from pkigen.notation import parse_duration, suggestion
 from pkigen.records import dataclass
 from pkigen.state.ledger import read_ledger
-from pkigen.state.observed import Fault, observe_bundle, parse_certificates
+from pkigen.state.observed import Fault, observe_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

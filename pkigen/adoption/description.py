@@ -6,7 +6,6 @@ What is as pkigen would have it anyway is left out.
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from pkigen.access.yaml_text import dump
 from pkigen.adoption.bare_pki import bare_pkis, require_api_server
 from pkigen.adoption.bound_subjects import kept_subjects
 from pkigen.adoption.foreign_flags import DifferingFlags
+from pkigen.adoption.foreign_names import DifferingNames
 from pkigen.adoption.foreign_users import users
 from pkigen.adoption.gathered import beside
 from pkigen.adoption.kubeadm_record import KubeadmRecord
@@ -31,19 +31,20 @@ from pkigen.adoption.topology import (
 )
 from pkigen.crypto.keys import KeyAlgorithm, describe
 from pkigen.crypto.names import sans_of
-from pkigen.desired.certificates import API_SERVER, CERTIFICATES
+from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError, SpecError
 from pkigen.records import dataclass
+from pkigen.spec.certificates import KubeadmCA, Kubeconfigs
 from pkigen.spec.dialects import KUBEADM_V1BETA3
 from pkigen.spec.loader import load_text
-from pkigen.spec.model import API_VERSION, KIND, KubeadmCA, Kubeconfigs, Runtime
+from pkigen.spec.model import API_VERSION, KIND, Runtime
 from pkigen.spec.values import NODE_PLACEHOLDER
 from pkigen.spec.versions import KUBEADM_V1BETA3_GONE, etcd_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from pkigen.adoption.found import ForeignCluster, FoundKubeconfig, FoundLogin, Program
     from pkigen.spec.loader import LoadedSpec
@@ -70,10 +71,6 @@ _KEYS: Final = {
     KubeadmCA.ETCD: f"{CA.ETCD}.key",
     KubeadmCA.FRONT_PROXY: f"{CA.FRONT_PROXY}.key",
 }
-_SAN_FIELDS: Final = (
-    ("etcd-server", ComponentName.ETCD, "cert-file", "serverCertSANs"),
-    ("etcd-peer", ComponentName.ETCD, "peer-cert-file", "peerCertSANs"),
-)
 
 Section = dict[str, Any]
 """A section of a spec, as it is written."""
@@ -141,12 +138,13 @@ class _Describer:
         spec = self._spec()
         plain = self._load(spec)
         spec["certificates"] = {**spec["certificates"], **self._keys_on_nodes()}
-        self._add_names(spec, plain)
-        flags = DifferingFlags(plain.spec, self._nodes)
+        names, flags = DifferingNames(plain.spec, self._nodes), DifferingFlags(plain.spec, self._nodes)
+        spec["apiServer"] |= _given(certSANs=names.common)
+        spec["etcd"] |= _given(**names.of_etcd)
         for section, entries in flags.sections():
             spec[section] = {**spec.get(section, {}), **entries}
         for node, entry in zip(self._nodes, spec["nodes"], strict=True):
-            entry.update(_given(kubeletExtraArgs=flags.of_kubelet(node)))
+            entry.update(_given(certSANs=names.of_node(node), kubeletExtraArgs=flags.of_kubelet(node)))
         spec["users"] = list(users(self._nodes))
         loaded = self._allowing(spec)
         return Description(text=self._text(spec), loaded=loaded, notes=tuple(flags.notes()))
@@ -363,32 +361,6 @@ class _Describer:
             for file in (path, *(signing_key(node.found) if name == f"{CA.KUBERNETES}.key" else ()))
             if (content := node.found.content(file)) is not None and content.private
         }
-
-    def _add_names(self, spec: Section, plain: LoadedSpec) -> None:
-        """The names in serving certificates that follow from nothing else."""
-        served = self._extra_names(plain, API_SERVER.name, ComponentName.API_SERVER, "tls-cert-file")
-        counted = Counter(name for names in served.values() for name in names)
-        common = sorted(name for name, count in counted.items() if count == len(served))
-        spec["apiServer"] |= _given(certSANs=common)
-        for entry in spec["nodes"]:
-            own = sorted(set(served.get(entry["name"], ())) - set(common))
-            entry.update(_given(certSANs=own))
-        for kind, component, flag, key in _SAN_FIELDS:
-            extra = self._extra_names(plain, kind, component, flag).values()
-            spec["etcd"] |= _given(**{key: sorted({name for names in extra for name in names})})
-
-    def _extra_names(
-        self, plain: LoadedSpec, kind_name: str, component: ComponentName, flag: str
-    ) -> Mapping[str, frozenset[str]]:
-        kind = next(kind for kind in CERTIFICATES if kind.name == kind_name)
-        places = {node.name: node for node in plain.spec.spec.nodes}
-        found = {}
-        for node in self._nodes:
-            pair = node.pair(component, flag)
-            if pair is not None:
-                wanted = kind.sans(plain.spec, places[node.name]).texts()
-                found[node.name] = frozenset(map(str.lower, sans_of(pair.certificate))) - frozenset(wanted)
-        return found
 
     # -- nodes ------------------------------------------------------------------------------------------
 

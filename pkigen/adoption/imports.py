@@ -29,7 +29,7 @@ from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError
 from pkigen.reconcile.adopt import Import
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

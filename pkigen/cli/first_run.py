@@ -15,7 +15,7 @@ from pkigen.reconcile.first_run import is_new, require_own, require_unchanged, u
 from pkigen.reconcile.plan import Plan
 from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
 from pkigen.reconcile.surveyed import Selection
-from pkigen.spec.model import Authority
+from pkigen.spec.certificates import Authority
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import SealedVault, sealed_identity

@@ -26,7 +26,8 @@ from pkigen.desired.items import (
     MaterialKind,
 )
 from pkigen.records import dataclass
-from pkigen.spec.model import Authority, CAKeys, Override, Role
+from pkigen.spec.certificates import Authority, CAKeys, Override
+from pkigen.spec.model import Role
 from pkigen.spec.values import parse_dns_name
 
 if TYPE_CHECKING:

@@ -10,22 +10,27 @@ docs/adr/0012-one-row-per-kind-of-certificate.md says why it stands here.
 from __future__ import annotations
 
 import enum
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.certificate_names import (
+    api_server_names,
+    etcd_peer_names,
+    etcd_server_names,
+    kubelet_names,
+    no_names,
+)
 from pkigen.desired.generations import CA, ca_id
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.records import dataclass
-from pkigen.spec.addresses import split_host_port
-from pkigen.spec.model import Kubeconfigs, Runtime
+from pkigen.spec.certificates import Kubeconfigs
+from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pkigen.notation import IPAddress
     from pkigen.spec.model import ClusterSpec, Node
 
 CLUSTER_ADMINS = "kubeadm:cluster-admins"
@@ -35,7 +40,6 @@ NODES_GROUP = "system:nodes"
 MASTERS_RIGHTS = (
     "system:masters bypasses RBAC: it may do everything, and cannot be revoked before the certificate expires"
 )
-_LOCALHOST: tuple[IPAddress | str, ...] = ("localhost", IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
 class Holder(enum.Enum):
@@ -83,11 +87,6 @@ class KubeconfigTo:
     server: Server
 
 
-def _no_names(_cluster: ClusterSpec, _node: Node) -> SANs:
-    """Clients need no names: servers verify who they are, not where."""
-    return SANs()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateKind:
     """Everything that there is to know of certificates of one kind.
@@ -107,7 +106,7 @@ class CertificateKind:
     profile: Profile
     common_name: str
     organizations: tuple[str, ...] = ()
-    sans: Callable[[ClusterSpec, Node], SANs] = _no_names
+    sans: Callable[[ClusterSpec, Node], SANs] = no_names
     san_field: str = "certSANs of its node"
     holder: Holder
     place: PairAt | KubeconfigTo
@@ -141,49 +140,6 @@ class CertificateKind:
         if self.holder is Holder.KUBE_PROXY and cluster.spec.runtime is not Runtime.SYSTEMD:
             return "kube-proxy runs in the cluster, with a token"
         return None
-
-
-def _etcd_names(node: Node, *own: str) -> SANs:
-    """The node and its loopback (kubeadm's `getAltNames`), and what the spec adds."""
-    return SANs.of(node.name, *node.addresses, *sorted(node.cert_sans), *_LOCALHOST, *sorted(own))
-
-
-def _etcd_server_names(cluster: ClusterSpec, node: Node) -> SANs:
-    """The names of kubeadm's `GetEtcdAltNames`."""
-    return _etcd_names(node, *cluster.spec.etcd.server_cert_sans)
-
-
-def _etcd_peer_names(cluster: ClusterSpec, node: Node) -> SANs:
-    """The names of kubeadm's `GetEtcdPeerAltNames`."""
-    return _etcd_names(node, *cluster.spec.etcd.peer_cert_sans)
-
-
-def _api_server_names(cluster: ClusterSpec, node: Node) -> SANs:
-    """The names of kubeadm's `GetAPIServerAltNames`, with all addresses of node and Service `kubernetes`."""
-    spec = cluster.spec
-    endpoint: tuple[IPAddress | str, ...] = ()
-    if spec.control_plane_endpoint is not None:
-        endpoint = (split_host_port(spec.control_plane_endpoint)[0],)
-    return SANs.of(
-        node.name,
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-        f"kubernetes.default.svc.{spec.networking.dns_domain}",
-        # The API server gives the Service `kubernetes` the first address of a subnet. kubeadm names that of
-        # the first subnet only (`GetAPIServerAltNames`); docs/reference/kubeadm.md has this difference.
-        *(subnet[1] for subnet in spec.networking.service_subnets),
-        *node.addresses,
-        *endpoint,
-        # Sorted, so that the order in the spec changes no certificate.
-        *sorted(spec.api_server.cert_sans),
-        *sorted(node.cert_sans),
-    )
-
-
-def _kubelet_names(_cluster: ClusterSpec, node: Node) -> SANs:
-    """What API servers dial a kubelet by: its addresses, or its name where it has none."""
-    return SANs.of(node.name, *node.kubelet_addresses, *sorted(node.cert_sans))
 
 
 # A row has a name (`:=`) where code speaks of that one kind; everything else walks the table.
@@ -223,7 +179,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         issuer=CA.ETCD,
         profile=Profile.PEER,
         common_name="{node}",
-        sans=_etcd_server_names,
+        sans=etcd_server_names,
         san_field="spec.etcd.serverCertSANs",
         holder=Holder.ETCD_MEMBER,
         place=PairAt(stem="etcd/server"),
@@ -237,7 +193,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         issuer=CA.ETCD,
         profile=Profile.PEER,
         common_name="{node}",
-        sans=_etcd_peer_names,
+        sans=etcd_peer_names,
         san_field="spec.etcd.peerCertSANs",
         holder=Holder.ETCD_MEMBER,
         place=PairAt(stem="etcd/peer"),
@@ -262,7 +218,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         issuer=CA.KUBERNETES,
         profile=Profile.SERVER,
         common_name="kube-apiserver",
-        sans=_api_server_names,
+        sans=api_server_names,
         san_field="spec.apiServer.certSANs (or certSANs of the node)",
         holder=Holder.CONTROL_PLANE,
         place=PairAt(stem="apiserver"),
@@ -370,7 +326,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         # The form that the kubelet-serving signer demands (pkg/apis/certificates/helpers.go).
         common_name="system:node:{node}",
         organizations=(NODES_GROUP,),
-        sans=_kubelet_names,
+        sans=kubelet_names,
         holder=Holder.NODE,
         place=PairAt(stem="kubelet", directory=layout.KUBELET_PKI_DIRECTORY),
         # pkg/kubelet: ReloadKubeletServerCertificateFile, on since 1.31

@@ -21,8 +21,7 @@ from pkigen.desired.certificates import (
     Server,
 )
 from pkigen.desired.command_lines import CommandLines
-from pkigen.desired.endpoints import _by_file
-from pkigen.desired.file_references import https_urls, members_at, sni_pairs
+from pkigen.desired.file_references import https_urls, members_at
 from pkigen.desired.generations import InKubeconfig
 from pkigen.desired.items import DesiredFile, DesiredToken, FileKind
 from pkigen.desired.readers import ComponentName
@@ -31,6 +30,7 @@ from pkigen.desired.rendering.flags import (
     KUBELET_KUBECONFIG,
     SCHEDULER_KUBECONFIG,
 )
+from pkigen.desired.shown_certificates import ShownCertificates
 from pkigen.records import dataclass
 from pkigen.spec.addresses import split_host_port
 from pkigen.spec.model import Node, Role
@@ -120,7 +120,8 @@ class _Edges:
         self._inventory = inventory
         self._spec = inventory.cluster.spec
         self._lines = lines
-        self._by_file = _by_file(inventory)
+        self._by_file = inventory.certificates_by_file
+        self._shown = ShownCertificates(inventory, lines)
         self._kubelets: dict[str, tuple[str | None, str | None]] = {}
 
     def all(self) -> Iterator[Edge]:
@@ -155,39 +156,6 @@ class _Edges:
     def _named(self, path: str | None) -> str | None:
         """The id of the certificate in a file, or the file where it is none of ours."""
         return path if path is None else self._by_file.get(path, path)
-
-    def _served(self, node: Node, names: tuple[str, ...]) -> Iterator[tuple[str | None, tuple[str, ...]]]:
-        """Which certificate an API server shows to whom, by the name that is asked for."""
-        line = self._api_server(node)
-        default = self._certificate(line, "tls-cert-file")
-        # SNI: a client that asks for one of these names is shown another certificate.
-        special = self._special[node.name]
-        if not special:
-            # One edge for all names: without other pairs they all get the same certificate.
-            yield default, names
-            return
-        for name in names:
-            # The name itself, then a wildcard for its first label, as `GetCertificate`
-            # of Go's crypto/tls looks it up.
-            first, _, parent = name.lower().partition(".")
-            wild = f"*.{parent}" if first and parent else ""
-            yield special.get(name.lower(), special.get(wild, default)), (name,)
-
-    @cached_property
-    def _special(self) -> dict[str, dict[str, str]]:
-        """The certificates for certain names, by node and name (apiserver `getNamedCertificateMap`)."""
-        found: dict[str, dict[str, str]] = {}
-        for node in self._cluster.control_plane:
-            line = self._api_server(node)
-            own = found.setdefault(node.name, {})
-            for pair in sni_pairs(line):
-                path = line.place(pair.certificate)
-                certificate = self._by_file.get(path, path)
-                item = self._inventory.certificates.get(certificate)
-                for name in pair.names or (item.sans.texts() if item is not None else ()):
-                    # Of two pairs for one name the earlier one counts.
-                    own.setdefault(name.removeprefix("DNS:").removeprefix("IP:"), certificate)
-        return found
 
     def _kubelet(self, node: Node) -> tuple[str | None, str | None]:
         """What a kubelet serves, and by what it judges clients."""
@@ -352,7 +320,7 @@ class _Edges:
     ) -> Iterator[Edge]:
         """Somebody with a kubeconfig, which holds both the certificate and the CAs, or names their files."""
         named = self._by_path.get(kubeconfig)
-        for serving, names in self._served(node, (name or str(node.advertise_address),)):
+        for serving, names in self._shown.by(node, (name or str(node.advertise_address),)):
             yield Edge(
                 client=client,
                 server=Peer(component="kube-apiserver", node=node.name),
@@ -418,7 +386,7 @@ class _Edges:
         self, client: Peer, trust: str | None, node: Node, names: tuple[str, ...]
     ) -> Iterator[Edge]:
         """A client that shows a token: only the server's certificate is verified in the handshake."""
-        for serving, some in self._served(node, names):
+        for serving, some in self._shown.by(node, names):
             yield Edge(
                 client=client,
                 server=Peer(component="kube-apiserver", node=node.name),

@@ -48,7 +48,7 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
     Where it serves is what its flags say; a certificate that is not ours is left out.
     """
     lines = CommandLines(inventory, read)
-    cluster, certificates_by_file = inventory.cluster, _by_file(inventory)
+    cluster = inventory.cluster
     found: list[tuple[str, Node, tuple[IPv4Address | IPv6Address, int], str | None]] = []
     for node in cluster.control_plane:
         line = lines.of(ComponentName.API_SERVER, node)
@@ -76,14 +76,9 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
         )
         found.append(("kubelet", node, place, line.file("tls-cert-file")))
     for component, node, (host, port), file in found:
-        certificate = certificates_by_file.get(file or "")
+        certificate = inventory.certificates_by_file.get(file or "")
         if certificate is not None:
             yield Endpoint(component=component, node=node.name, host=host, port=port, certificate=certificate)
-
-
-def _by_file(inventory: Inventory) -> dict[str, str]:
-    """The ids of the certificates, by the file that each stands in."""
-    return {item.file: item.id for item in inventory.certificates.values()}
 
 
 def _port(value: str, default: int) -> int:

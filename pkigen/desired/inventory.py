@@ -28,13 +28,14 @@ from pkigen.desired.items import (
 )
 from pkigen.desired.revocations import NOBODY, RevocationList
 from pkigen.records import dataclass
-from pkigen.spec.model import Authority, CAKeys, ClusterSpec
+from pkigen.spec.certificates import Authority, CAKeys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.rendering.templates import Templates
+    from pkigen.spec.model import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,11 @@ class Inventory:
     def certificates(self) -> dict[str, DesiredCertificate]:
         """Certificates by id, issuers first."""
         return {item.id: item for item in self.items if isinstance(item, DesiredCertificate)}
+
+    @cached_property
+    def certificates_by_file(self) -> dict[str, str]:
+        """The ids of the certificates, by the file that each stands in."""
+        return {item.file: item.id for item in self.certificates.values()}
 
     @cached_property
     def authorities(self) -> tuple[CA, ...]:

@@ -14,7 +14,7 @@ from pkigen.crypto.issuance import CertificateContent
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles, Location, Slot
 from pkigen.records import dataclass
-from pkigen.spec.model import KeyHome
+from pkigen.spec.certificates import KeyHome
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -10,7 +10,8 @@ from pkigen.desired.certificate_items import node_certificate, pki_path
 from pkigen.desired.certificates import CertificateKind, Holder, KubeconfigTo, PairAt
 from pkigen.desired.generations import CA, Rotations, Slot, accepted_sa_keys
 from pkigen.desired.items import Desired, DesiredCopy, DesiredFile, FileKind, MaterialKind
-from pkigen.spec.model import ClusterSpec, KubeadmCA, ManagedFiles, Node, Role, Runtime
+from pkigen.spec.certificates import KubeadmCA
+from pkigen.spec.model import ClusterSpec, ManagedFiles, Node, Role, Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

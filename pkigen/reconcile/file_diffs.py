@@ -15,8 +15,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.issuance import fingerprint
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.desired.rendering.renderer import encryption_key_name
-from pkigen.state.observed import parse_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

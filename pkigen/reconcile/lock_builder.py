@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.overrides import OverrideRecord
     from pkigen.reconcile.surveyed import Surveyed
-    from pkigen.state.authority_record import Identities
+    from pkigen.state.authority_identities import Identities
     from pkigen.state.ledger import Head
 
 

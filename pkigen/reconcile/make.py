@@ -18,6 +18,7 @@ from pkigen.crypto.keys import (
     private_pem,
     public_pem,
 )
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.service_account_tokens import Claims, in_kubeconfig, token_facts
 from pkigen.crypto.service_account_tokens import read as read_token
 from pkigen.crypto.service_account_tokens import sign as sign_token
@@ -39,12 +40,7 @@ from pkigen.reconcile.surveyed import certificate_modes
 from pkigen.records import dataclass
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.lockfile import certificate_facts
-from pkigen.state.observed import (
-    KEY_PLACEHOLDER,
-    client_key_pem,
-    observe_certificate,
-    parse_certificates,
-)
+from pkigen.state.observed import KEY_PLACEHOLDER, client_key_pem, observe_certificate
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import PlainVault
 

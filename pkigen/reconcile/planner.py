@@ -29,7 +29,7 @@ from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.whole_survey import survey_for_plan
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority_record import (
     UNCOMPARED,
     AuthorityDifference,

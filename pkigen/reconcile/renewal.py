@@ -13,7 +13,7 @@ from pkigen.desired.names import certificates_named, tokens_named
 from pkigen.errors import AuthorityError, PkigenError, RotationError, UsageError
 from pkigen.notation import suggestion
 from pkigen.reconcile.plan import Renew, Rewrite
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import look_at_all
 
 if TYPE_CHECKING:

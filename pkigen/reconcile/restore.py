@@ -16,7 +16,7 @@ from pkigen.reconcile.flag_changes import defines_component, flag_change
 from pkigen.reconcile.plan import Create, Remove, Rewrite
 from pkigen.records import dataclass
 from pkigen.state import cluster_objects
-from pkigen.state.authority_record import observe_authority
+from pkigen.state.authority_identities import observe_authority
 from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import LARGEST_LOCK, lock_digest, read_lock, with_authority, with_ledger
 from pkigen.state.observed import client_certificate_pem

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pkigen.desired.generations import Phase, ca_id, ca_location
 from pkigen.errors import AuthorityError, RotationError
 from pkigen.reconcile.surveyed import Selection
-from pkigen.spec.model import Authority, CAKeys
+from pkigen.spec.certificates import Authority, CAKeys
 from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.restart_commands import health_check, health_url, restart_commands
 from pkigen.reconcile.restart_map import Restart, leftovers, restart_map, verifies_kubelets_later
 from pkigen.records import dataclass
-from pkigen.spec.model import KeyHome, Runtime
+from pkigen.spec.certificates import KeyHome
+from pkigen.spec.model import Runtime
 from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import content_at, observe_certificate
 

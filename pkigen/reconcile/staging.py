@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.desired.inventory import private_paths
-from pkigen.state.authority_record import observe_authority
+from pkigen.state.authority_identities import observe_authority
 from pkigen.state.ledger import EMPTY, Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import lock_digest, read_lock
 from pkigen.state.observed import Fault, exists, read_file

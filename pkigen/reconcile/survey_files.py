@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.age import is_sealed
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
 from pkigen.desired.generations import ENCRYPTION_KEY, ENCRYPTION_KEY_SIZE, encryption_key_path
 from pkigen.desired.items import (
@@ -44,7 +45,6 @@ from pkigen.state.observed import (
     observe_bundle,
     observe_file,
     observe_key_pair,
-    parse_certificates,
     read_file,
 )
 from pkigen.state.reasons import Reason

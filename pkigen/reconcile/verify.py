@@ -27,7 +27,7 @@ from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.observations import Observation, ObservationSeverity, Verified
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
-from pkigen.spec.model import Authority
+from pkigen.spec.certificates import Authority
 from pkigen.state.authority import look_at_all, unrecorded_sharing
 from pkigen.state.authority_record import compare_authority
 from pkigen.state.encryption import open_in_backups

@@ -17,7 +17,7 @@ from pkigen.reconcile.revocation_list import let_in
 from pkigen.records import dataclass
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
-from pkigen.state.authority_record import generation_path, observe_authority
+from pkigen.state.authority_identities import generation_path, observe_authority
 from pkigen.state.cluster_objects import merged, superseded
 from pkigen.state.ledger import promoted_and_back, read_ledger
 from pkigen.state.lockfile import read_lock
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.planner import Planner
     from pkigen.reconcile.restore import Rollback
-    from pkigen.state.authority_record import Identities
+    from pkigen.state.authority_identities import Identities
     from pkigen.state.cluster_objects import Held
     from pkigen.store import Store
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.desired.generations import CA, Phase, Slot, ca_id, ca_location
 from pkigen.rotation.phases import DROPPED, RotationStep
 from pkigen.spec.authentication import CLUSTER_CA
-from pkigen.state.observed import observe_certificate, parse_certificates
+from pkigen.state.observed import observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.crypto.go_paths import does_not_name
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.desired.certificates import ETCD_HEALTHCHECK_CLIENT
 from pkigen.desired.connections import edges
 from pkigen.desired.endpoints import Endpoint, endpoints
@@ -27,7 +28,7 @@ from pkigen.records import dataclass
 from pkigen.state.authority import look_at_all
 from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock
-from pkigen.state.observed import content_at, observe_certificate, parse_certificates
+from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -34,12 +34,7 @@ from pkigen.reconcile.progress import SILENCE
 from pkigen.records import dataclass
 from pkigen.rotation.held_files import HeldFiles, Unprovable
 from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
-from pkigen.state.observed import (
-    Fault,
-    content_at,
-    observe_certificate,
-    observe_file,
-)
+from pkigen.state.observed import Fault, content_at, observe_certificate, observe_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -241,13 +236,7 @@ class _Prover:
             return
 
         def refusal(presented: Age, _: Age) -> str | None:
-            chain = self._held.chain(item.id, presented)
-            answers = (
-                (self._judge.server(chain, (old,), name) for name in names)
-                if names
-                else (self._judge.client(chain, (old,)),)
-            )
-            return next((answer for answer in answers if answer is not None), None)
+            return self._answer(self._held.chain(item.id, presented), (old,), names)
 
         yield self._group(
             holder,
@@ -287,12 +276,7 @@ class _Prover:
         """Why a certificate is refused; a client's where there are no names."""
         chain = self._held.chain(certificate, presented)
         anchors = self._held.anchors(trust, trusted)
-        answers = (
-            (self._judge.server(chain, anchors, name) for name in names)
-            if names
-            else (self._judge.client(chain, anchors),)
-        )
-        refusal = next((answer for answer in answers if answer is not None), None)
+        refusal = self._answer(chain, anchors, names)
         # That there is no path is not enough: which CA is missing is what helps.
         subjects = {anchor.subject for anchor in anchors}
         if refusal is None or any(link.issuer in subjects for link in chain):
@@ -301,6 +285,15 @@ class _Prover:
             f"{certificate} is signed by {chain[-1].issuer.rfc4514_string()}, which {trust} does not contain "
             f"({' and '.join(anchor.subject.rfc4514_string() for anchor in anchors)})"
         )
+
+    def _answer(
+        self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], names: tuple[str, ...]
+    ) -> str | None:
+        """What who trusts these CAs says to a chain: to a client's where there are no names."""
+        if not names:
+            return self._judge.client(chain, anchors)
+        answers = (self._judge.server(chain, anchors, name) for name in names)
+        return next((answer for answer in answers if answer is not None), None)
 
     # -- what the controller manager signs ------------------------------------------------------------
 

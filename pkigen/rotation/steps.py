@@ -24,9 +24,10 @@ from pkigen.rotation.phases import RotationStep
 from pkigen.rotation.proof import Proof, State
 from pkigen.rotation.prover import prove
 from pkigen.rotation.unmanaged import unmanaged
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import certificates_of
-from pkigen.state.authority_record import RESTORE, AuthorityDifference, compare_authority, generation_path
+from pkigen.state.authority_identities import generation_path
+from pkigen.state.authority_record import RESTORE, AuthorityDifference, compare_authority
 from pkigen.state.ledger import last_step, read_ledger
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import Fault, observe_certificate, observe_file

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pkigen import layout
 from pkigen.notation import format_duration
+from pkigen.spec.certificates import Authority, CAKeys, KeyHome, KubeadmCA, Kubeconfigs
 from pkigen.spec.findings import EVERY, EXTERNAL_ETCD, NODES, ROLES, Location, SpecFinding, no_effect, warning
-from pkigen.spec.model import Authority, CAKeys, KeyHome, KubeadmCA, Kubeconfigs, ManagedFiles, Runtime
+from pkigen.spec.model import ManagedFiles, Runtime
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:

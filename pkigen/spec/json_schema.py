@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic.json_schema import GenerateJsonSchema
 
 from pkigen.notation import format_duration
-from pkigen.spec import authentication, components, model, users
+from pkigen.spec import authentication, certificates, components, model, users
 from pkigen.spec.fields import Strict
 from pkigen.spec.model import ClusterSpec
 from pkigen.spec.values import Percent
@@ -45,7 +45,7 @@ class _AsWritten(GenerateJsonSchema):
         return super().encode_default(dft)
 
 
-_MODULES: Final = (users, components, authentication, model)
+_MODULES: Final = (users, components, certificates, authentication, model)
 """Where the classes of a spec are."""
 
 

@@ -9,7 +9,7 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.spec.model import Kubeconfigs
+from pkigen.spec.certificates import Kubeconfigs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -33,7 +33,7 @@ from pkigen.desired.items import sends_cross
 from pkigen.errors import AuthorityError
 from pkigen.notation import timestamp
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority_record import recorded_cas
 from pkigen.state.observed import (
     Fault,

@@ -1,69 +1,35 @@
 """What is recorded of the authority's own keys, and how the directory differs from that.
 
-Every CA, signing key and secret of `pki/` is known to `pki.lock` and to the ledger by its public half; a
-secret has none, and is known by a digest from which nobody finds it. Both are compared with the directory
-before anything is planned or signed, so that an authority that is gone, replaced or older is never taken for
-its own successor. A new kind of key is one line in `_LOCATIONS`.
+Every CA, signing key and secret of `pki/` is known to `pki.lock` and to the ledger by its identity. Both are
+compared with the directory before anything is planned or signed, so that an authority that is gone, replaced
+or older is never taken for its own successor.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import enum
-import hashlib
-import hmac
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
-from pkigen.crypto.keys import ed25519_public, public_der, spki_fingerprint
-from pkigen.desired.generations import (
-    BUNDLE_KEY_PATH,
-    BUNDLE_KEY_SIZE,
-    CA,
-    ENCRYPTION_KEY,
-    SA,
-    Slot,
-    ca_id,
-    ca_location,
-    encryption_key_path,
-    pair_at,
-    sa_path,
-)
+from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location
 from pkigen.errors import AuthorityError
 from pkigen.records import dataclass
+from pkigen.state.authority_identities import CHAIN, Identities, generation_path, observe_authority
 from pkigen.state.ledger import Head, head_at, head_of, read_ledger, recorded_authorities
 from pkigen.state.lockfile import read_lock
-from pkigen.state.observed import (
-    Fault,
-    FaultKind,
-    observe_certificate,
-    observe_key_pair,
-    read_file,
-    sealed_key,
-)
 from pkigen.store import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from pkigen.desired.generations import KeyPairFiles
     from pkigen.state.lockfile import Lock
     from pkigen.state.observed import Reader
 
-OFFLINE_ROOT = pair_at(layout.authority_path("root"))
-"""The root above the CAs, where an offline authority has it."""
-
-Identities = dict[str, str]
-"""The public identity of every key of an authority, by the file that holds it, sorted."""
-
-UNREADABLE = "unreadable"
-# Part of every digest of a secret, so that it equals no digest made of it for another purpose.
-_SECRET_CONTEXT = b"pkigen authority record 1\0"
-_CHAIN = " (chain)"
 # `sha256:` and sixteen digits.
 _SHOWN = 23
+_ROTATING = (*map(ca_id, CA), SA, ENCRYPTION_KEY)
+_NEXT = frozenset(generation_path(identifier, Slot.NEXT) for identifier in _ROTATING)
+_TRUSTED_BESIDE = _NEXT | {generation_path(identifier, Slot.PREVIOUS) for identifier in _ROTATING}
 
 
 class AuthorityDifference(enum.StrEnum):
@@ -141,110 +107,6 @@ class AuthorityComparison:
 UNCOMPARED = AuthorityComparison(changes=(), is_empty=False, is_blank=False)
 
 
-# -- the keys and their identities -------------------------------------------------------------------------
-
-
-def _ca_identities(reader: Reader, location: KeyPairFiles) -> Iterator[tuple[str, str]]:
-    """A CA by its certificate: that its key is the certificate's own is verified wherever it signs."""
-    path = location.certificate
-    observed = observe_certificate(reader, location)
-    if observed.certificate is not None:
-        yield path, _spki(public_der(observed.certificate.public_key()))
-        # Recorded apart, so that a CA whose chain changes is told from one that was replaced.
-        if observed.chain:
-            above = (_spki(public_der(link.public_key())) for link in observed.chain)
-            yield path + _CHAIN, " ".join(above)
-    elif _is_there(observed.certificate_fault):
-        yield path, UNREADABLE
-
-
-def _sa_identity(reader: Reader, slot: Slot) -> Iterator[tuple[str, str]]:
-    """The service account key by its public half; unreadable where something is there that is no key."""
-    path = sa_path(slot, layout.SA_PRIVATE_KEY)
-    observed = observe_key_pair(reader, path, sa_path(slot, layout.SA_PUBLIC_KEY))
-    if observed.private is not None:
-        yield path, _spki(observed.private)
-    elif _is_there(observed.private_fault):
-        yield path, UNREADABLE
-
-
-def _secret_identity(reader: Reader, path: str) -> Iterator[tuple[str, str]]:
-    """A secret by a digest that is of no use to anybody: it is random, and too long to be guessed."""
-    found = read_file(reader, path)
-    if isinstance(found, Fault):
-        if _is_there(found):
-            yield path, UNREADABLE
-        return
-    sealed = sealed_key(reader, found.data) if is_sealed(found.data) else None
-    if is_sealed(found.data) and sealed is None:
-        yield path, UNREADABLE
-        return
-    # Of the content, not of the file: encrypting the authority changes nobody's identity.
-    content = sealed.sha256 if sealed is not None else hashlib.sha256(found.data).digest()
-    yield path, f"hmac-sha256:{hmac.digest(_SECRET_CONTEXT, content, hashlib.sha256).hex()}"
-
-
-def _bundle_key_identity(reader: Reader) -> Iterator[tuple[str, str]]:
-    """The key that signs bundles, by its public half; unreadable where it is no such key."""
-    found = read_file(reader, BUNDLE_KEY_PATH)
-    if isinstance(found, Fault):
-        if _is_there(found):
-            yield BUNDLE_KEY_PATH, UNREADABLE
-        return
-    public = _bundle_public(reader, found.data)
-    yield BUNDLE_KEY_PATH, UNREADABLE if public is None else _spki(public)
-
-
-def _bundle_public(reader: Reader, data: bytes) -> bytes | None:
-    """The public half of the bundle key, sealed or not; None where it is not one."""
-    if is_sealed(data):
-        sealed = sealed_key(reader, data)
-        return sealed.public if sealed is not None else None
-    try:
-        seed = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return ed25519_public(seed) if len(seed) == BUNDLE_KEY_SIZE else None
-
-
-_LOCATIONS: tuple[Callable[[Reader], Iterator[tuple[str, str]]], ...] = (
-    lambda reader: (
-        each for ca in CA for slot in Slot for each in _ca_identities(reader, ca_location(ca, slot))
-    ),
-    lambda reader: _ca_identities(reader, OFFLINE_ROOT),
-    lambda reader: (each for slot in Slot for each in _sa_identity(reader, slot)),
-    lambda reader: (each for slot in Slot for each in _secret_identity(reader, encryption_key_path(slot))),
-    _bundle_key_identity,
-)
-
-
-def generation_path(identifier: str, slot: Slot) -> str:
-    """The file by which a generation of what rotates is recorded."""
-    if identifier == SA:
-        return sa_path(slot, layout.SA_PRIVATE_KEY)
-    if identifier == ENCRYPTION_KEY:
-        return encryption_key_path(slot)
-    return ca_location(CA.of_id(identifier), slot).certificate
-
-
-_ROTATING = (*map(ca_id, CA), SA, ENCRYPTION_KEY)
-_NEXT = frozenset(generation_path(identifier, Slot.NEXT) for identifier in _ROTATING)
-_TRUSTED_BESIDE = _NEXT | {generation_path(identifier, Slot.PREVIOUS) for identifier in _ROTATING}
-
-
-def observe_authority(reader: Reader) -> Identities:
-    """The identity of every key that a directory's authority has; sealed ones need not be opened for it."""
-    return dict(sorted(each for location in _LOCATIONS for each in location(reader)))
-
-
-def _spki(public: bytes) -> str:
-    return spki_fingerprint(public)
-
-
-def _is_there(fault: Fault | None) -> bool:
-    return fault is not None and fault.kind is not FaultKind.MISSING
-
-
 def _shown(identity: str | None) -> str:
     """As much of an identity as tells two of them apart."""
     return (identity or "").removeprefix("hmac-")[:_SHOWN]
@@ -304,7 +166,7 @@ def compare(
     for path in sorted(recorded.keys() | found.keys()):
         before, now = recorded.get(path), found.get(path)
         # A chain that nothing records takes no other's place.
-        if before == now or (before is None and path.endswith(_CHAIN)):
+        if before == now or (before is None and path.endswith(CHAIN)):
             continue
         difference = _difference(before, now, earlier.get(path, set()))
         yield AuthorityChange(path=path, difference=difference, recorded=before, found=now, witness=witness)
@@ -312,7 +174,7 @@ def compare(
 
 def _difference(before: str | None, now: str | None, earlier: set[str]) -> AuthorityDifference:
     """What happened to one key that is not as recorded."""
-    # A file that is there and not to be read counts as another key (`UNREADABLE`), not as missing.
+    # A file that is there and not to be read counts as another key, not as missing (`UNREADABLE`).
     if now is None:
         return AuthorityDifference.MISSING
     if before is None:

@@ -13,7 +13,7 @@ from pkigen import layout
 from pkigen.crypto.age import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import AuthorityError
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.issuance_record import ledger_update
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import Fault, read_file

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.errors import AccessError, AuthorityError
 from pkigen.records import dataclass
-from pkigen.state.authority_record import Identities, observe_authority
+from pkigen.state.authority_identities import Identities, observe_authority
 from pkigen.state.ledger import (
     LedgerEntry,
     appended,

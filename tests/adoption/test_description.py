@@ -15,8 +15,9 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.inventory import derive
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AdoptionError, SpecError
+from pkigen.spec.certificates import KubeadmCA
 from pkigen.spec.loader import load_text
-from pkigen.spec.model import KubeadmCA, ManagedFiles
+from pkigen.spec.model import ManagedFiles
 from tests.adoption import kubeadm_trees
 from tests.adoption.altered_nodes import AlteredNode, name_of
 from tests.adoption.test_clean_trees import CLUSTERS

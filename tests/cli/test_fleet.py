@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pkigen.cli.app import run
+from pkigen.cli.fleet.documents import fleet_schema
 from pkigen.cli.system import System
 from tests.cli.program import NOW, contents, copy_of
+from tests.cli.schemas import closed
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from tests.cli.program import InProcess
 
@@ -231,6 +234,32 @@ def test_an_encrypted_authority_is_opened_for_the_whole_fleet(pkigen: InProcess,
         "nothing to do: hamburg",
     ]
     assert contents(fleet.parent / "clusters/hamburg") == hamburg
+
+
+def test_documents_follow_the_published_schema(
+    jsonschema: ModuleType, pkigen: InProcess, fleet: Path
+) -> None:
+    valid = jsonschema.Draft202012Validator(closed(fleet_schema()), format_checker=jsonschema.FormatChecker())
+
+    def document(*words: object) -> dict[str, Any]:
+        content: dict[str, Any] = pkigen("fleet", *words, "-o", "json", "--jobs", 1).json
+        assert [error.message for error in valid.iter_errors(content)] == []
+        return content
+
+    quiet = document("plan", fleet)
+    assert quiet["expiries"] is None
+    (fleet.parent / "sites.csv").write_text(
+        ROWS.replace("10.1.0.1", "10.1.0.9") + "munich,10.3.0.1,6443\nbad,300,1\n"
+    )
+    planned = document("plan", fleet)
+    assert planned["summary"] == {"unchanged": 1, "changed": 1, "new": 1, "absent": 0, "failed": 1}
+    assert planned["failures"][0]["problems"]
+    assert document("apply", fleet, "--yes")["failures"]
+    assert document("renew", fleet, "--all", "--yes")["clusters"][0]["backup"]
+    assert document("status", fleet)["absent"] == ["bad"]
+    # The control: what is none of these documents is refused.
+    for change in ({"kind": "FleetStatus"}, {"more": 1}, {"clusters": [{}]}, {"digest": "1"}):
+        assert list(valid.iter_errors({**planned, **change}))
 
 
 def test_a_plan_that_was_changed_is_refused(pkigen: InProcess, fleet: Path) -> None:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.cli.app import run
+from pkigen.cli.fleet.documents import fleet_schema
 from pkigen.cli.system import System
 from tests.cli.program import NOW, contents, copy_of
+from tests.cli.schemas import closed
 from tests.cli.test_fleet import FLEET
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from tests.cli.program import InProcess
 
@@ -103,6 +106,24 @@ def test_one_request_and_one_answer_make_all_sites(sides: Sides) -> None:
         assert sides.pkigen("plan", "-C", root, "--exit-code").code == 0
     assert sides.pkigen("fleet", "plan", sides.fleet, "--exit-code", "--jobs", 1).code == 0
     assert sides.request().json["file"] is None
+
+
+def test_documents_follow_the_published_schema(jsonschema: ModuleType, sides: Sides) -> None:
+    valid = jsonschema.Draft202012Validator(closed(fleet_schema()), format_checker=jsonschema.FormatChecker())
+    found = [
+        sides.request().json,
+        sides.sign("--pin", sides.fingerprint, "-o", "json").json,
+        sides.accept("--pin", sides.key, "-o", "json").json,
+        sides.request().json,
+    ]
+    assert [each["kind"] for each in found] == [
+        "FleetRequested",
+        "FleetAnswered",
+        "FleetApplied",
+        "FleetRequested",
+    ]
+    for content in found:
+        assert [error.message for error in valid.iter_errors(content)] == []
 
 
 def test_another_site_comes_later(sides: Sides) -> None:

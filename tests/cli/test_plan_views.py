@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 
 from pkigen.cli.app import run
 from pkigen.cli.console import say_lines
+from pkigen.cli.fleet.documents import fleet_schema
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.plan_document import PlanDocument, plan_schema
@@ -27,6 +28,7 @@ from pkigen.notation import printable
 from pkigen.reconcile.plan import Plan, Reissue, Rewrite
 from pkigen.state.reasons import Reason
 from tests.cli.program import DAY, HOME, NOW, REPOSITORY, InProcess, copy_of
+from tests.cli.schemas import closed
 from tests.samples import CP1, CP2, CP3, W1, W2, spec
 
 if TYPE_CHECKING:
@@ -234,16 +236,6 @@ def test_a_long_diff_is_left_out_of_a_comment_and_named() -> None:
 # -- the schema -----------------------------------------------------------------------------------------
 
 
-def closed(schema: Any) -> Any:
-    """The schema as it is of this version: no other field than those that it names."""
-    if isinstance(schema, list):
-        return [closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    inner = {key: closed(value) for key, value in schema.items()}
-    return {**inner, "additionalProperties": False} if "properties" in inner else inner
-
-
 def test_the_published_schema_is_the_models(jsonschema: ModuleType, pkigen: InProcess) -> None:
     published = json.loads((REPOSITORY / "docs/plan.schema.json").read_text())
     assert published == plan_schema() == pkigen("validate", "--schema", "plan").json
@@ -251,6 +243,9 @@ def test_the_published_schema_is_the_models(jsonschema: ModuleType, pkigen: InPr
     steps = json.loads((REPOSITORY / "docs/rollout.schema.json").read_text())
     assert steps == rollout_schema() == pkigen("validate", "--schema", "rollout").json
     jsonschema.Draft202012Validator.check_schema(steps)
+    fleets = json.loads((REPOSITORY / "docs/fleet.schema.json").read_text())
+    assert fleets == fleet_schema() == pkigen("validate", "--schema", "fleet").json
+    jsonschema.Draft202012Validator.check_schema(fleets)
 
 
 def test_real_plans_of_every_kind_follow_the_schema(

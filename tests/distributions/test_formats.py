@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,12 +14,10 @@ from cryptography import x509
 from pkigen.crypto.keys import load_private, public_der
 from pkigen.desired.generations import Slot, sa_path
 from pkigen.distributions.formats import Distribution
-from tests.cli.program import HOME, InProcess, contents, photograph
+from tests.cli.program import HOME, REPOSITORY, InProcess, contents, photograph
 from tests.live.programs import find
+from tests.pages.blocks import commands_for
 from tests.rotation.phases import Workshop
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CAS = {"ca": "pki/ca", "etcd": "pki/etcd/ca", "proxy": "pki/front-proxy-ca"}
 PINNED = ("k3s", "rke2")
@@ -208,6 +206,22 @@ def verified_by_the_old_root(bundle: bytes, old: bytes, place: Path) -> bool:
     return done.returncode == 0
 
 
+def taken_by_k3s(exported: Path) -> Path:
+    """The directory that a server is led to by the command of the page, beside what was exported."""
+    page = REPOSITORY / "docs/how-to/distributions.md"
+    ((command,),) = commands_for("tests/distributions/test_formats.py", page)
+    place = exported.parent
+    stand_in = place / "programs/k3s"
+    stand_in.parent.mkdir()
+    stand_in.write_text(
+        '#!/bin/sh\nset -e\ntest "$1 $2 $3 $#" = "certificate rotate-ca --path 4"\ncd "$4" && pwd -P\n'
+    )
+    stand_in.chmod(0o755)
+    searched = {**os.environ, "PATH": f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}"}
+    said = subprocess.check_output(["sh", "-c", command.words], cwd=place, env=searched, text=True)
+    return Path(said.removesuffix("\n"))
+
+
 def test_a_rotation_is_carried_into_k3s(pkigen: InProcess, tmp_path: Path) -> None:
     """From promote on: its server accepts the new CAs, and those who know only the old one go on."""
     workshop = Workshop(place=tmp_path).made()
@@ -224,7 +238,7 @@ def test_a_rotation_is_carried_into_k3s(pkigen: InProcess, tmp_path: Path) -> No
     assert both["service.key"].startswith(old["service.key"])
     workshop.step(every, "promote")
     workshop.step("sa", "promote")
-    new = contents(export(pkigen, workshop.tree, "k3s", tmp_path / "new") / "tls")
+    new = contents(taken_by_k3s(export(pkigen, workshop.tree, "k3s", tmp_path / "prod-k3s")) / "tls")
     for name in K3S:
         assert new[f"{name}.key"] != old[f"{name}.key"]
         assert new[f"{name}.crt"].count(b"BEGIN CERTIFICATE") > 1, "its server wants more than one"

@@ -15,8 +15,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pkigen.crypto.age import Identity
-from tests.cli.program import InProcess, contents
+from tests.cli.program import REPOSITORY, InProcess, contents
 from tests.live.programs import find
+from tests.pages.blocks import commands_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +103,37 @@ def test_a_real_sops_opens_them(pkigen: InProcess, tree: Path, tmp_path: Path) -
     refused = decrypt(sops, tmp_path / "changed.sops.yaml", tmp_path)
     assert refused.returncode != 0
     assert "MAC mismatch" in refused.stderr
+
+
+def test_the_page_opens_them(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    """By the programs that it names; what it applies is what a `kubectl` of the test was given."""
+    if find("sops") is None or find("age") is None:
+        pytest.skip("no sops or no age beside this Python or on PATH")
+    page = REPOSITORY / "docs/how-to/distributions.md"
+    (commands,) = commands_for("tests/distributions/test_sealing.py", page)
+    identity = Identity.generate()
+    (tmp_path / "key.txt").write_text(f"{identity.text}\n")
+    for distribution in ("cluster-api", "k0s"):
+        sealed(pkigen, tree, distribution, tmp_path / f"prod-{distribution}", identity)
+        assert pkigen("-C", tree, "export", "--as", distribution, "--out", tmp_path / "plain").code == 0
+    made = tmp_path / "prod-cluster-api/home-secrets.sops.yaml"
+    made.rename(made.with_name("prod-secrets.sops.yaml"))
+    stand_in = tmp_path / "programs/kubectl"
+    stand_in.parent.mkdir()
+    stand_in.write_text('#!/bin/sh\nset -e\ntest "$*" = "apply -f -"\ncat > applied\n')
+    stand_in.chmod(0o755)
+    places = (stand_in.parent, *(program.parent for name in ("sops", "age") if (program := find(name))))
+    searched = os.pathsep.join((*map(str, places), os.environ["PATH"]))
+    subprocess.run(
+        ["sh", "-ec", "\n".join(each.words for each in commands)],
+        cwd=tmp_path,
+        check=True,
+        timeout=120,
+        env={**os.environ, "PATH": searched, "HOME": str(tmp_path)},
+    )
+    original = list(yaml.safe_load_all((tmp_path / "plain/home-secrets.yaml").read_text()))
+    assert list(yaml.safe_load_all((tmp_path / "applied").read_text())) == original
+    assert (tmp_path / "ca.key").read_bytes() == (tmp_path / "plain/ca.key").read_bytes()
 
 
 def decrypt(sops: Path, file: Path, place: Path) -> subprocess.CompletedProcess[str]:

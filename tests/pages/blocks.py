@@ -15,7 +15,6 @@ A comment above a block, which no reader sees, says how it is run:
     <!-- in a cluster -->     runs only before a real API server
     <!-- run by: TEST -->     that test runs it, and needs more than is here; it takes the commands from the
                               page (`commands_for`), or has each of their words
-    <!-- not run: REASON -->  cannot be run here
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _PART = re.compile(
 _PROMPT = re.compile(r"^(?P<host>[a-z][a-z0-9-]*)?(?P<sign>[$#]) (?P<command>.*)$")
 _CONTINUED = "\\"
 _STANDING_ALONE = frozenset({"setup", "later", "boot", "deliver"})
-_OF_BLOCKS = frozenset({"file", "in a cluster", "run by", "not run"})
+_OF_BLOCKS = frozenset({"file", "in a cluster", "run by"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,14 +80,6 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotRun:
-    """A block with commands that cannot be run here."""
-
-    reason: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunElsewhere:
     """A block with commands that a test of its own runs."""
 
@@ -96,7 +87,7 @@ class RunElsewhere:
     commands: tuple[Command, ...]
 
 
-Step = WrittenFile | Later | Boot | Deliver | Command | NotRun | RunElsewhere
+Step = WrittenFile | Later | Boot | Deliver | Command | RunElsewhere
 
 
 def steps(page: Path) -> list[Step]:
@@ -136,8 +127,6 @@ def _alone(word: str, rest: str) -> Step:
 def _block(word: str, rest: str, language: str, text: str, page: Path) -> Iterator[Step]:
     if word == "file":
         yield WrittenFile(path=rest, text=text)
-    elif word == "not run":
-        yield NotRun(reason=rest, text=text)
     elif word == "run by":
         yield RunElsewhere(test=rest, commands=tuple(_commands(text, in_cluster=False, page=page)))
     elif language == CONSOLE:

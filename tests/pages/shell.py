@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from tests.cli.program import REPOSITORY
-from tests.pages.blocks import Boot, Command, Deliver, Later, NotRun, RunElsewhere, WrittenFile, compare
+from tests.pages.blocks import Boot, Command, Deliver, Later, RunElsewhere, WrittenFile, compare
 from tests.pages.warm_program import AHEAD, HOST, MACHINES, ROOT
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class PageShell:
                     self.running.deliver(self.place / step.directory)
                 case Command() if self.machine or not step.in_cluster:
                     self._run(step)
-                case Boot() | Deliver() | Command() | NotRun() | RunElsewhere():
+                case Boot() | Deliver() | Command() | RunElsewhere():
                     pass
 
     def _run(self, command: Command) -> None:

@@ -37,7 +37,6 @@ CRYPTOGRAPHY = frozenset(
         "crypto",
         "reconcile.checks",
         "state.authority",
-        "state.observed",
     }
 )
 # cli/outputs.py is where files outside of the PKI directory are written: saved plans, runbooks, metrics.

@@ -14,6 +14,7 @@ import yaml
 
 from tests.cli.program import REPOSITORY
 from tests.live import ansible_control
+from tests.pages.blocks import commands_for
 
 COLLECTION = REPOSITORY / "ansible"
 MODULES = sorted((COLLECTION / "plugins/modules").glob("*.py"))
@@ -65,6 +66,37 @@ def test_every_playbook_is_told() -> None:
         assert f"pkigen.pki.{name}" in GUIDE
         (*plays,) = yaml.safe_load((COLLECTION / f"playbooks/{name}.yml").read_text())
         assert all(play["gather_facts"] is False for play in plays), "facts may be cached"
+
+
+def test_it_is_installed_as_documented(tmp_path: Path) -> None:
+    """Beside an Ansible that is here already, which pip finds; then a playbook of the collection is found."""
+    program = ansible_control.program("ansible-galaxy")
+    if program is None or not Path(program).with_name("pip").exists():
+        pytest.skip("no ansible-galaxy with a pip beside it: `pip install --group ansible`")
+    (commands,) = commands_for("tests/project/test_collection.py", REPOSITORY / "docs/how-to/ansible.md")
+    shutil.copytree(COLLECTION, tmp_path / "ansible")
+    inspected = "ansible-playbook --syntax-check -i localhost, pkigen.pki.distribute"
+    script = "\n".join((*(each.words for each in commands), inspected))
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(program).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "HOME": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+    }
+    done = subprocess.run(
+        ["sh", "-ec", script],
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed = tmp_path / ".ansible/collections/ansible_collections/pkigen/pki"
+    assert (installed / "plugins/modules/node.py").read_bytes() == (
+        COLLECTION / "plugins/modules/node.py"
+    ).read_bytes()
 
 
 def test_ansible_lint_finds_nothing(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ USED_BY_NAME = {
     "with": ("kind_", "trace"),
     "a spec or an option that gives the value": ("AESCBC", "AESGCM", "JSON"),
     "the published document of a plan": ("copies_in_turn",),
+    "the published documents of fleets": ("expiries", "effective_expiry", "residual_seconds", "signed_by"),
     "whoever wants all that stat says": ("links",),
 }
 REGISTERED = ["@app.command", "@app.callback", "@*.register", "@pytest.hookimpl"]

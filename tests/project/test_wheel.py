@@ -15,9 +15,12 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.tags import sys_tags
+from packaging.utils import canonicalize_name
 
 import pkigen
 from scripts.completions import completion
+from tests.pages.blocks import commands_for
 
 TOP = Path(__file__).parent.parent.parent
 
@@ -97,6 +100,63 @@ def test_the_wheel_runs_elsewhere(installed: Path, tmp_path: Path) -> None:
     assert not Path(place.strip()).is_relative_to(TOP)
 
 
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheels of everything that an installation from source needs, as a package index would have them."""
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    backend = distribution("hatchling")
+    for needed in (backend, *declared(backend), *declared(distribution("pkigen"))):
+        repack(needed, folder)
+    return folder
+
+
+def repack(installed: Distribution, folder: Path) -> None:
+    """Make a wheel of an installed distribution, as its own metadata describe it."""
+    stated = re.findall(r"^Tag: (\S+)$", installed.read_text("WHEEL") or "", re.MULTILINE)
+    tag = next(str(tag) for tag in sys_tags() if str(tag) in stated)
+    name = canonicalize_name(installed.metadata["Name"]).replace("-", "_")
+    of_installer = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+    with zipfile.ZipFile(folder / f"{name}-{installed.version}-{tag}.whl", "w") as wheel:
+        inside = [
+            file
+            for file in installed.files or []
+            if ".." not in file.parts and file.suffix != ".pyc" and file.name not in of_installer
+        ]
+        for file in inside:
+            wheel.write(str(file.locate()), str(file))
+        (metadata,) = {file.parts[0] for file in inside if file.parts[0].endswith(".dist-info")}
+        wheel.writestr(f"{metadata}/RECORD", "".join(f"{file},,\n" for file in inside))
+
+
+@pytest.fixture(scope="module")
+def checkout(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the source archive holds: everything that is installed from a checkout."""
+    place = tmp_path_factory.mktemp("checkout")
+    (archive,) = archives.glob("*.tar.gz")
+    shutil.unpack_archive(archive, place, filter="data")
+    (top,) = place.iterdir()
+    return top
+
+
+def test_it_is_installed_as_documented(checkout: Path, wheelhouse: Path) -> None:
+    """By the README; what pip would load from an index is here already. The tutorial does the same first."""
+    ((readme,),), ((tutorial,),) = (
+        commands_for("tests/project/test_wheel.py", TOP / page)
+        for page in ("README.md", "docs/tutorial/first-cluster.md")
+    )
+    installing, _, reaching = tutorial.words.rpartition(" && ")
+    assert readme.words.startswith(f"{installing} && ")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheelhouse), "PIP_NO_COMPILE": "1"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = f"{readme.words}\n{reaching}\ncommand -v pkigen\npkigen verify -C prod"
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"\n{checkout}/.venv/bin/pkigen\n" in done.stdout
+
+
 def test_the_checkout_runs_from_anywhere(tmp_path: Path) -> None:
     main_job(Path(sys.executable).parent / "pkigen", tmp_path)
 
@@ -119,8 +179,8 @@ def test_the_wheel_holds_every_template_and_example(archives: Path) -> None:
         wanted = {path.relative_to(TOP / folder).as_posix() for path in files(TOP / folder)}
         assert {f"pkigen/{inside}/{name}" for name in wanted} <= names
     assert "pkigen/py.typed" in names
-    for schema in ("cluster.schema.json", "plan.schema.json", "rollout.schema.json"):
-        assert f"pkigen-{pkigen.__version__}.data/data/share/pkigen/{schema}" in names
+    for schema in (TOP / "docs").glob("*.schema.json"):
+        assert f"pkigen-{pkigen.__version__}.data/data/share/pkigen/{schema.name}" in names
     shared = f"pkigen-{pkigen.__version__}.data/data/share"
     assert {f"{shared}/man/man1/{page.name}" for page in (TOP / "docs/man").iterdir()} <= names
     assert not {name for name in names if name.startswith(("tests/", "templates/"))}

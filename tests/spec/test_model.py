@@ -10,8 +10,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from pkigen.spec.certificates import Certificates
 from pkigen.spec.components import ExtraArg
-from pkigen.spec.model import Certificates, ClusterSpec, Networking, Node, Role, Spec
+from pkigen.spec.model import ClusterSpec, Networking, Node, Role, Spec
 from pkigen.spec.values import KubernetesVersion
 from tests.spec.sources import HEAD, NODE, loaded, nodes, spec
 

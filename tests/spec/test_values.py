@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from pkigen.spec.addresses import parse_host_port, parse_san
-from pkigen.spec.model import Certificates
+from pkigen.spec.certificates import Certificates
 from pkigen.spec.values import parse_period
 from tests.spec.sources import assert_starts, case, more_nodes, problems, spec, swapped, users
 

@@ -24,6 +24,7 @@ from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, 
 from pkigen.crypto.keys import KeyAlgorithm, private_pem
 from pkigen.crypto.names import SANs, Subject, sans_of, subject_of
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA, InKubeconfig, KeyPairFiles
@@ -31,13 +32,7 @@ from pkigen.desired.items import DesiredCertificate
 from pkigen.reconcile.checks import Case, examine
 from pkigen.state.ledger import appended, head_of, mismatches, problems
 from pkigen.state.lockfile import certificate_facts, read_lock
-from pkigen.state.observed import (
-    observe_bundle,
-    observe_certificate,
-    observe_file,
-    observe_key_pair,
-    parse_certificates,
-)
+from pkigen.state.observed import observe_bundle, observe_certificate, observe_file, observe_key_pair
 from pkigen.store import FileContent, MissingError
 from tests.fuzzing import campaign, damaged
 

@@ -20,7 +20,7 @@ from pkigen.desired.generations import CA, Phase, Rotations, Slot
 from pkigen.desired.inventory import derive
 from pkigen.errors import AuthorityError
 from pkigen.notation import timestamp
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import (
     CACertificates,
     certificates_of,

@@ -15,7 +15,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredFile
 from pkigen.errors import BundleError
 from pkigen.layout import CERTIFICATE_MODE, NODES
 from pkigen.records import dataclass
-from pkigen.spec.model import KeyHome
+from pkigen.spec.certificates import KeyHome
 from pkigen.state.authority_record import require_unchanged
 from pkigen.state.ledger import head_of, read_ledger
 from pkigen.state.observed import Fault, observe_certificate, observe_file

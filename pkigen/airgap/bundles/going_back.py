@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.crypto.names import is_ca
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.reconcile.restore import RestoredView
 from pkigen.reconcile.revocation_list import let_in
-from pkigen.state.observed import Fault, parse_certificates, read_file
+from pkigen.state.observed import Fault, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,7 @@ from pkigen.airgap.carrier.paths import require_known
 from pkigen.airgap.enrolment.pending import read_pending
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
 from pkigen.crypto.names import extension_of
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.errors import BundleError
 from pkigen.layout import KEY_MODE
 from pkigen.records import dataclass
@@ -27,7 +28,6 @@ from pkigen.state.observed import (
     Fault,
     client_certificate_pem,
     client_key_pem,
-    parse_certificates,
     read_file,
     with_client_key,
 )

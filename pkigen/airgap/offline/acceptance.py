@@ -16,17 +16,18 @@ from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import BACKDATE, certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
 from pkigen.crypto.names import sans_of, subject_of
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.profiles import PROFILES
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.errors import BundleError
 from pkigen.notation import format_duration
 from pkigen.reconcile.checks import Case, examine, extensions_same
 from pkigen.reconcile.source import Delivered, Delivery
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import CACertificates, load_certificates, unrecorded_sharing
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.state.observed import ObservedCertificate, observe_certificate, parse_certificates
+from pkigen.state.observed import ObservedCertificate, observe_certificate
 from pkigen.store import MissingError
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from pkigen.desired.items import content_of
 from pkigen.errors import BundleError
 from pkigen.notation import timestamp
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.ledger import Event, LedgerEntry, lines_of, read_ledger
 from pkigen.state.lockfile import certificate_facts
 from pkigen.store import MissingError

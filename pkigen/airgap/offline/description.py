@@ -8,7 +8,7 @@ from pkigen.airgap.carrier.format import cluster_name_of, read_own_file
 from pkigen.errors import BundleError
 from pkigen.notation import json_text
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 
 if TYPE_CHECKING:
     from pkigen.state.observed import Reader

@@ -36,9 +36,10 @@ from pkigen.desired.items import content_of
 from pkigen.errors import AuthorityError, BundleError, UsageError
 from pkigen.notation import suggestion
 from pkigen.records import dataclass
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import CACertificates
-from pkigen.state.authority_record import observe_authority, require_recorded
+from pkigen.state.authority_identities import observe_authority
+from pkigen.state.authority_record import require_recorded
 from pkigen.state.ledger import (
     Event,
     LedgerEntry,

@@ -19,7 +19,7 @@ from pkigen.desired.generations import CA, ca_id, ca_location
 from pkigen.desired.items import DesiredCertificate, DesiredKeyPair, DesiredSecret
 from pkigen.errors import AuthorityError, BundleError
 from pkigen.reconcile.apply import apply_plan
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.issuance_record import record
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.lockfile import read_lock

@@ -10,7 +10,7 @@ from pkigen.errors import UsageError
 from pkigen.notation import suggestion
 from pkigen.reconcile.renewal import ids_of
 from pkigen.reconcile.surveyed import Selection
-from pkigen.spec.model import Authority, CAKeys
+from pkigen.spec.certificates import Authority, CAKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

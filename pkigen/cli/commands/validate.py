@@ -22,6 +22,7 @@ class SchemaSubject(enum.StrEnum):
     SPEC = "spec"
     PLAN = "plan"
     ROLLOUT = "rollout"
+    FLEET = "fleet"
 
 
 def _say_schema(subject: SchemaSubject | None) -> None:
@@ -36,6 +37,10 @@ def _say_schema(subject: SchemaSubject | None) -> None:
         from pkigen.cli.reports.rollout_document import rollout_schema  # noqa: PLC0415 -- likewise
 
         content = rollout_schema()
+    elif subject is SchemaSubject.FLEET:
+        from pkigen.cli.fleet.documents import fleet_schema  # noqa: PLC0415 -- likewise
+
+        content = fleet_schema()
     else:
         from pkigen.spec.json_schema import json_schema  # noqa: PLC0415 -- a validation does not need it
 
@@ -60,8 +65,8 @@ def validate(
         SchemaSubject | None,
         typer.Option(
             "--schema",
-            help="Print the JSON Schema of the spec, for completion and checks in editors, or that of a plan "
-            "or of the steps of a rollout, as `-o json` prints them; validate nothing.",
+            help="Print the JSON Schema of the spec, for completion and checks in editors, or of what "
+            "`-o json` prints: a plan, the steps of a rollout, the documents of fleets; validate nothing.",
             callback=_say_schema,
             is_eager=True,
         ),

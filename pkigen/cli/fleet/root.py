@@ -28,7 +28,7 @@ from pkigen.fleet.description import Fleet
 from pkigen.fleet.sites import OwnSource, RowSource, Site
 from pkigen.records import dataclass
 from pkigen.rotation.successors import with_successors
-from pkigen.spec.model import CAKeys
+from pkigen.spec.certificates import CAKeys
 from pkigen.state.vault import PlainVault
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from pkigen.notation import host_text
 from pkigen.reconcile.file_readers import Effect, own_kubelet_certificate
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Restart
-from pkigen.spec.model import Authority, KeyHome, Runtime
+from pkigen.spec.certificates import Authority, KeyHome
+from pkigen.spec.model import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -19,7 +19,7 @@ from pkigen.desired.readers import Reading
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.rollout import StepKind, changed_files, evidence, rollout
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
-from pkigen.spec.model import Kubeconfigs
+from pkigen.spec.certificates import Kubeconfigs
 from pkigen.state.authority import look_at_all
 from pkigen.state.materials import discovery_hash
 from pkigen.state.observed import content_at

@@ -13,7 +13,7 @@ from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory
 from pkigen.desired.items import DesiredCertificate
 from pkigen.notation import format_duration, residual
-from pkigen.spec.model import KeyHome
+from pkigen.spec.certificates import KeyHome
 from pkigen.state.authority import look_at_all
 from pkigen.state.materials import discovery_hash
 

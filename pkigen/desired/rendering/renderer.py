@@ -1,4 +1,4 @@
-"""From an item of the inventory to its bytes: which template, in which language, with which context."""
+"""From an item of the inventory to its bytes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import hashlib
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from pkigen.desired.certificate_items import named_files, server_of, subject_on
+from pkigen.desired.certificate_items import subject_on
 from pkigen.desired.certificates import (
     API_SERVER_KUBELET_CLIENT,
-    CERTIFICATES,
     CLUSTER_ADMINS,
     NODES_GROUP,
 )
 from pkigen.desired.derivation import addon_files
 from pkigen.desired.generations import ENCRYPTION_KEY_SIZE
-from pkigen.desired.items import KUBECONFIG_KINDS, FileKind, context_name
+from pkigen.desired.items import FileKind
 from pkigen.desired.overrides import OverrideRecord
-from pkigen.desired.rendering import access, api_server, authentication, flags, nodes, pods, read_back
-from pkigen.desired.rendering.authorization import context_of, webhook_context
+from pkigen.desired.rendering import access, api_server, authentication, nodes, read_back
 from pkigen.desired.rendering.contexts import (
     AuthenticationConfiguration,
     AuthorizationConfiguration,
@@ -28,13 +26,12 @@ from pkigen.desired.rendering.contexts import (
     ClusterAdmins,
     EncryptionConfiguration,
     EncryptionKey,
-    FlagFile,
     KubeletClient,
-    NamingKubeconfig,
     NodeRotation,
     PublishedTrust,
     TokenKubeconfig,
 )
+from pkigen.desired.rendering.node_files import template_of
 from pkigen.desired.rendering.templates import Language, Templates
 from pkigen.errors import TemplateError
 from pkigen.notation import base64_text
@@ -45,131 +42,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredFile, DesiredKubeconfig, DesiredToken
-    from pkigen.desired.rendering.flags import Flag
-    from pkigen.desired.rendering.pods import StaticPod
     from pkigen.spec.model import ClusterSpec, Node
-
-
-@dataclass(frozen=True, slots=True)
-class _NodeFile:
-    """A file of one node: its template and how its context is made."""
-
-    template: str
-    language: Language
-    context: Callable[[Inventory, Node, Templates], Any]
-
-
-def _plain(context: Callable[[ClusterSpec, Node], Any]) -> Callable[[Inventory, Node, Templates], Any]:
-    """A context that the spec alone decides."""
-    return lambda inventory, node, _: context(inventory.cluster, node)
-
-
-def _manifest(pod: Callable[[ClusterSpec, Node], StaticPod], component: str) -> _NodeFile:
-    """A static Pod's manifest."""
-    return _NodeFile(f"manifests/{component}.yaml", Language.YAML, _plain(pod))
-
-
-def _unit(component: str) -> _NodeFile:
-    """A component's unit file."""
-
-    def context(cluster: ClusterSpec, node: Node) -> Any:
-        return nodes.unit(component, cluster, node)
-
-    return _NodeFile(f"systemd/{component}.service", Language.UNIT, _plain(context))
-
-
-def _flags(of_component: Callable[[ClusterSpec, Node], tuple[Flag, ...]], component: str) -> _NodeFile:
-    """A component's flags in an environment file, for its unit."""
-
-    def context(cluster: ClusterSpec, node: Node) -> FlagFile:
-        return _flag_file(component, of_component(cluster, node))
-
-    return _NodeFile("flags/component.env", Language.ENVIRONMENT, _plain(context))
-
-
-def _flag_file(component: str, arguments: tuple[Flag, ...]) -> FlagFile:
-    """The context of an environment file with flags."""
-    return FlagFile(variable=nodes.flags_variable(component), arguments=tuple(map(str, arguments)))
-
-
-def _api_server_pod(inventory: Inventory, node: Node, templates: Templates) -> StaticPod:
-    given = api_server.kube_apiserver(inventory.cluster, node, inventory.rotations, templates)
-    return pods.kube_apiserver(inventory.cluster, node, given)
-
-
-def _api_server_flags(inventory: Inventory, node: Node, templates: Templates) -> FlagFile:
-    given = api_server.kube_apiserver(inventory.cluster, node, inventory.rotations, templates)
-    return _flag_file("kube-apiserver", given)
-
-
-def _etcd_pod(inventory: Inventory, node: Node, _: Templates) -> StaticPod:
-    return pods.etcd(inventory.cluster, node, inventory.etcd)
-
-
-def _etcd_flags(inventory: Inventory, node: Node, _: Templates) -> FlagFile:
-    return _flag_file("etcd", flags.etcd(inventory.cluster, node, inventory.etcd))
-
-
-def _authorization(inventory: Inventory, _node: Node, _: Templates) -> AuthorizationConfiguration:
-    return context_of(inventory.cluster, inventory.revocations.active)
-
-
-def _kubelet_flags(cluster: ClusterSpec, node: Node) -> FlagFile:
-    return FlagFile(variable=nodes.KUBEADM_ARGUMENTS, arguments=tuple(map(str, flags.kubelet(cluster, node))))
-
-
-def _naming_kubeconfig(name: str) -> _NodeFile:
-    """A kubeconfig that names its credentials by path."""
-    (kind,) = (each for each in CERTIFICATES if each.name == name)
-
-    def context(cluster: ClusterSpec, node: Node) -> NamingKubeconfig:
-        user, files = subject_on(kind, cluster, node.name).common_name, named_files(kind, cluster)
-        return NamingKubeconfig(
-            server=server_of(kind, cluster, node),
-            cluster=cluster.name,
-            user=user,
-            context=context_name(user, cluster.name),
-            trust_bundle=files.trust,
-            certificate=files.pair.certificate,
-            key=files.pair.key,
-        )
-
-    return _NodeFile("naming-kubeconfig.yaml", Language.YAML, _plain(context))
-
-
-_STATIC_POD_KUBELET_FLAGS = _NodeFile("flags/kubeadm-flags.env", Language.ENVIRONMENT, _plain(_kubelet_flags))
-
-_NODE_FILES = {
-    FileKind.ETCD: _NodeFile("manifests/etcd.yaml", Language.YAML, _etcd_pod),
-    FileKind.KUBE_APISERVER: _NodeFile("manifests/kube-apiserver.yaml", Language.YAML, _api_server_pod),
-    FileKind.KUBE_CONTROLLER_MANAGER: _manifest(pods.kube_controller_manager, "kube-controller-manager"),
-    FileKind.KUBE_SCHEDULER: _manifest(pods.kube_scheduler, "kube-scheduler"),
-    FileKind.ETCD_UNIT: _unit("etcd"),
-    FileKind.KUBE_APISERVER_UNIT: _unit("kube-apiserver"),
-    FileKind.KUBE_CONTROLLER_MANAGER_UNIT: _unit("kube-controller-manager"),
-    FileKind.KUBE_SCHEDULER_UNIT: _unit("kube-scheduler"),
-    FileKind.KUBELET_UNIT: _unit("kubelet"),
-    FileKind.KUBE_PROXY_UNIT: _unit("kube-proxy"),
-    FileKind.ETCD_FLAGS: _NodeFile("flags/component.env", Language.ENVIRONMENT, _etcd_flags),
-    FileKind.KUBE_APISERVER_FLAGS: _NodeFile("flags/component.env", Language.ENVIRONMENT, _api_server_flags),
-    FileKind.KUBE_CONTROLLER_MANAGER_FLAGS: _flags(flags.kube_controller_manager, "kube-controller-manager"),
-    FileKind.KUBE_SCHEDULER_FLAGS: _flags(flags.kube_scheduler, "kube-scheduler"),
-    FileKind.KUBELET_FLAGS: _flags(flags.kubelet_of_systemd, "kubelet"),
-    FileKind.KUBE_PROXY_FLAGS: _flags(flags.kube_proxy, "kube-proxy"),
-    FileKind.AUTHORIZATION_CONFIGURATION: _NodeFile(
-        "authorization-config.yaml", Language.YAML, _authorization
-    ),
-    FileKind.AUTHORIZATION_WEBHOOK: _NodeFile(
-        "authorization-webhook.yaml", Language.YAML, _plain(lambda _cluster, _node: webhook_context())
-    ),
-    FileKind.KUBELET_CONFIGURATION: _NodeFile(
-        "kubelet/config.yaml", Language.YAML, _plain(nodes.kubelet_configuration)
-    ),
-    FileKind.KUBE_PROXY_CONFIGURATION: _NodeFile(
-        "kube-proxy/config.yaml", Language.YAML, _plain(nodes.kube_proxy_configuration)
-    ),
-    **{kind: _naming_kubeconfig(kind) for kind in KUBECONFIG_KINDS},
-}
 
 
 _API_SERVER_FLAGS = frozenset({FileKind.KUBE_APISERVER, FileKind.KUBE_APISERVER_FLAGS})
@@ -326,10 +199,7 @@ class Renderer:
         Raises:
             TemplateError: With the template's file and line.
         """
-        file = _NODE_FILES[kind]
-        if kind is FileKind.KUBELET_FLAGS and not nodes.runs_units(self._cluster):
-            # There the unit is the package's, which reads the flags from a variable of kubeadm's.
-            file = _STATIC_POD_KUBELET_FLAGS
+        file = template_of(kind, self._cluster)
         context = file.context(self._inventory, node, self._templates)
         content = self._render(file.template, context, file.language)
         if self._checked and kind in _API_SERVER_FLAGS:

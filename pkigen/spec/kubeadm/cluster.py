@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.crypto.keys import KeyAlgorithm
 from pkigen.notation import format_duration
+from pkigen.spec.certificates import KubeadmCA
 from pkigen.spec.kubeadm.nodes import nodes_of
 from pkigen.spec.kubeadm.treatments import CLUSTER, GATES_GONE, KNOWN_GATES
-from pkigen.spec.model import KubeadmCA
 from pkigen.spec.translation import quote, suggestion, value_kind
 from pkigen.spec.values import parse_period, parse_version
 from pkigen.spec.yaml_nodes import (

@@ -21,12 +21,13 @@ from pkigen.airgap.carrier.requests import Purpose, write_requests
 from pkigen.crypto.issuance import Issuer, certificate_pem, issue_for
 from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_private
 from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import content_of
 from pkigen.spec.loader import load
-from pkigen.state.observed import client_key_pem, parse_certificates
+from pkigen.state.observed import client_key_pem
 from tests.airgap.offline.offline_sides import CAS, DAY, NOW, VARIANTS, OfflineSides, snapshot
 
 if TYPE_CHECKING:

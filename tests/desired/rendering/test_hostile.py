@@ -23,16 +23,9 @@ from pkigen.desired.rendering.quoting import (
     yaml_scalar,
 )
 from pkigen.errors import TemplateError
+from pkigen.spec.certificates import Certificates
 from pkigen.spec.components import APIServer, EnvironmentVariable, Etcd, ExtraArg, HostPathMount, Kubelet
-from pkigen.spec.model import (
-    Certificates,
-    ClusterSpec,
-    Encryption,
-    EncryptionProvider,
-    Networking,
-    Node,
-    Runtime,
-)
+from pkigen.spec.model import ClusterSpec, Encryption, EncryptionProvider, Networking, Node, Runtime
 from pkigen.spec.users import NamespacedRole, PolicyRule, User, UserGroup
 from pkigen.spec.values import person_stem
 from tests.desired.rendering.clusters import ENCRYPTION_KEY, cluster

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.spec.certificates import KubeadmCA
 from pkigen.spec.dialects import Dialect
-from pkigen.spec.model import KubeadmCA
 from tests.spec.kubeadm.configurations import EVERYTHING_ELSE, NEW, SAME
 
 if TYPE_CHECKING:
