@@ -18,6 +18,8 @@ AUTHORITY = "pki"
 NODES = "nodes"
 USERS = "users"
 ADDONS = "addons"
+OWN_TREES = frozenset({AUTHORITY, NODES, USERS, ADDONS})
+"""The directories that pkigen fills, and whatever else people keep beside them is theirs."""
 
 KUBERNETES_DIRECTORY = "/etc/kubernetes"
 MANIFESTS_DIRECTORY = "/etc/kubernetes/manifests"

@@ -160,9 +160,10 @@ class Session:
         """What earlier changes have left to do in the running cluster."""
         return self.planner.in_cluster(tree)
 
-    def rows(self, tree: Reader) -> Iterator[StatusRow]:
+    def rows(self, tree: Tree) -> Iterator[StatusRow]:
         """Every certificate of this directory, in the inventory's order."""
-        return rows(self.inventory, tree, self.renderer, now=self.now, progress=self.planner.progress)
+        settled, progress = self.planner.is_settled(tree), self.planner.progress
+        return rows(self.inventory, tree, self.renderer, now=self.now, progress=progress, settled=settled)
 
     def anchors(self, tree: Reader, ca: CA) -> tuple[Certificate, ...]:
         """The trust anchors of a CA as this directory has them."""

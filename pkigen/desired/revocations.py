@@ -101,7 +101,12 @@ class Revocation:
 
     def is_over(self, now: datetime) -> bool:
         """Whether the credential has expired, and need not be refused any more."""
-        return self.expires is not None and self.expires + _GRACE <= now
+        return self.ends is not None and self.ends <= now
+
+    @property
+    def ends(self) -> datetime | None:
+        """From when on it is over; None where that is not known."""
+        return None if self.expires is None else self.expires + _GRACE
 
     @property
     def facts(self) -> dict[str, str]:

@@ -74,6 +74,11 @@ class LockBuilder:
     def _facts(self, certificate: Certificate) -> Mapping[str, Any]:
         return self.facts.get(told_fingerprint(certificate)) or certificate_facts(certificate)
 
+    @property
+    def certificates(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is told of each certificate, by id."""
+        return self._certificates
+
     def encode(self, ledger: Head, authority: Identities | None) -> bytes:
         """The file's bytes.
 

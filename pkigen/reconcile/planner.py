@@ -14,7 +14,7 @@ from pkigen import __version__, layout
 from pkigen.desired.certificate_items import pki_path
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import derive
-from pkigen.desired.items import DesiredCopy, MaterialKind
+from pkigen.desired.items import DesiredCopy, DesiredToken, MaterialKind
 from pkigen.desired.rendering import Renderer
 from pkigen.desired.rendering.templates import Templates
 from pkigen.desired.token_trust import rendered_with
@@ -22,7 +22,9 @@ from pkigen.errors import AuthorityError, PkigenError
 from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, planned_objects, remembered
 from pkigen.reconcile.first_run import require_read
+from pkigen.reconcile.index import Glance
 from pkigen.reconcile.lock_builder import LockBuilder
+from pkigen.reconcile.moments import next_moment
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
@@ -44,6 +46,7 @@ from pkigen.state.revocations import revocations
 from pkigen.state.rotation_phases import observe_rotations
 from pkigen.state.vault import is_encrypted
 from pkigen.state.views import MovedView, PublicView
+from pkigen.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -170,13 +173,20 @@ class Planner:
     ) -> Plan:
         """Plan everything that the spec asks for and a directory does not hold (`make_plan`).
 
-        What earlier runs wrote there is what its lock file names.
+        What earlier runs wrote there is what its lock file names. A directory that nobody has touched since
+        nothing was to do is not looked at again (`index`).
 
         Raises:
             AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
         """
+        is_plain = selection in {None, Selection()} and not (moves or rotated) and seen is None
+        glance = self._glance(tree) if is_plain else None
+        known = glance.known_plan() if glance is not None else None
+        if known is not None:
+            return known
+        files = glance.files() if glance is not None else None
         lock = read_lock(tree)
-        return make_plan(
+        made = make_plan(
             self.inventory,
             tree,
             self.renderer,
@@ -189,6 +199,24 @@ class Planner:
             progress=self.progress,
             seen=seen,
         )
+        if glance is not None:
+            glance.keep(made, files)
+        return made
+
+    def is_settled(self, tree: Tree) -> bool:
+        """Whether a directory is known to be all that the spec asks for, without a look at it.
+
+        Raises:
+            TemplateError: A template cannot be read.
+        """
+        glance = self._glance(tree)
+        return glance is not None and glance.is_settled()
+
+    def _glance(self, tree: Tree) -> Glance | None:
+        """How a directory stands before it is looked at; None of what is no directory as it lies there."""
+        if not isinstance(tree, Store):
+            return None
+        return Glance.at(tree, self.inventory, self.renderer, now=self.now)
 
 
 def make_plan(  # noqa: PLR0913 -- all that a plan depends on
@@ -238,10 +266,12 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     reader.note("the templates", renderer.digest())
     reader.note("pkigen's version", __version__)
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
-    actions = []
+    actions, tokens = [], []
     for surveyed in objects:
         actions.append(surveyed.action)
         lock.add(surveyed)
+        if isinstance(surveyed.item, DesiredToken) and surveyed.expires is not None:
+            tokens.append((surveyed.expires, surveyed.item.renew_before))
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
     if is_whole and all(isinstance(action, Keep) for action in actions):
@@ -260,6 +290,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         withheld=withheld_ids(inventory, tree),
         given=given,
         in_cluster=cluster_steps(held, inventory, tree, renderer),
+        until=next_moment(inventory, lock.certificates, tokens, now=now),
     )
     require_read(plan, moved, inventory)
     return plan

@@ -29,7 +29,7 @@ from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
 from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
-from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
+from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, kept, wrong_modes
 from pkigen.records import dataclass
 from pkigen.spec.model import ManagedFiles
 from pkigen.state.authority import sharing
@@ -41,6 +41,7 @@ from pkigen.state.observed import (
     content_at,
     is_withheld,
     observe_certificate,
+    observe_certificate_alone,
 )
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
@@ -72,6 +73,7 @@ class Survey:
         progress: Is told of each object.
         what: What it is told that this is.
         kinds: The kinds of objects that are looked at; all of them by default.
+        settled: Whether all is known to be right: of certificates, no more is read than what they say.
     """
 
     inventory: Inventory
@@ -83,6 +85,7 @@ class Survey:
     progress: Progress = SILENCE
     what: str = "looking at"
     kinds: tuple[type, ...] = (object,)
+    settled: bool = False
 
     def __post_init__(self) -> None:
         self.reader = self._steady = SteadyView(self.reader)
@@ -140,7 +143,7 @@ class Survey:
         # The first deviation, of the file or of the wish, ends what was tolerated since it was taken over.
         if not known.stands(state) or not _tolerated(surveyed.findings, known, state):
             return surveyed
-        return _advised(replace(surveyed, action=_kept(item), findings=(), adopted=known), surveyed.findings)
+        return _advised(replace(surveyed, action=kept(item), findings=(), adopted=known), surveyed.findings)
 
     def state_of_copy(self, item: DesiredCopy) -> Adopted:
         """What a copy of the authority's is, and what is asked of it."""
@@ -173,10 +176,14 @@ class Survey:
         )
 
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
+        if self.settled:
+            observed = observe_certificate_alone(self.reader, item.location)
+            issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
+            return Surveyed(item=item, action=kept(item), observed=observed, issuer=issuer)
         observed = observe_certificate(self.reader, item.location)
         former = self._moves_from(item, observed)
         if former is None and _is_unseen(self.reader, item.location):
-            return Surveyed(item=item, action=_kept(item))
+            return Surveyed(item=item, action=kept(item))
         if isinstance(former, InKubeconfig):
             self._left.add(former.kubeconfig)
         if former is not None and _is_unseen(self.reader, former):
@@ -215,7 +222,7 @@ class Survey:
         advice = _tolerated((*found, *((around,) if around is not None else ())), known, state)
         if observed.certificate is None:
             # Whatever is asked for: it is not there, or its kubelet renews it by itself.
-            surveyed = Surveyed(item=item, action=_kept(item), observed=observed, issuer=issuer)
+            surveyed = Surveyed(item=item, action=kept(item), observed=observed, issuer=issuer)
         else:
             left = tuple(each for each in found if each not in advice)
             surveyed = self._decided(item, observed, issuer, left, None if around in advice else around)

@@ -30,9 +30,9 @@ from pkigen.reconcile.cross_checks import examine_cross
 from pkigen.reconcile.decision import issuing
 from pkigen.reconcile.file_diffs import changed_fields, encryption_diff, file_diff, kubeconfig_diff
 from pkigen.reconcile.flag_changes import defines_component, flag_change
-from pkigen.reconcile.plan import Action, Create, Keep, Rewrite
+from pkigen.reconcile.plan import Action, Create, Rewrite
 from pkigen.reconcile.revocation_list import list_change
-from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, wrong_modes
+from pkigen.reconcile.surveyed import Selection, Surveyed, fault_finding, kept, wrong_modes
 from pkigen.reconcile.token_checks import ObservedToken, examine_token, observe_token
 from pkigen.records import dataclass
 from pkigen.state.observed import (
@@ -351,16 +351,16 @@ def _rewritten(item: _Surveyable, finding: Finding) -> Surveyed:
 
 def _kept(item: _Surveyable, wrong: Finding | None) -> Surveyed:
     """An object that holds what it must; `wrong` is what is to be put right about the file all the same."""
-    return _changed(item, Keep) if wrong is None else _rewritten(item, wrong)
+    return Surveyed(item=item, action=kept(item)) if wrong is None else _rewritten(item, wrong)
 
 
 def _changed(item: _Surveyable, kind: type[Action], *findings: Finding) -> Surveyed:
-    """An object with its action; without findings it is kept."""
+    """An object with its action, for the first of its findings."""
     action = kind(
         id=item.id,
         paths=item.paths,
-        node=item.node if isinstance(item, DesiredCopy | DesiredFile) else None,
-        reason=findings[0].reason if findings else None,
+        node=item.node,
+        reason=findings[0].reason,
         details=tuple(finding.detail for finding in findings),
     )
     return Surveyed(item=item, action=action, findings=findings)

@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
 _NOT_JUDGED = re.compile("^not judged: | reads | dials ")
 _REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST, Reason.REVOCATION_OVER})
-_OWN_TREES = frozenset({layout.AUTHORITY, layout.NODES, layout.USERS, layout.ADDONS})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
 _OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH, RECORD_PATH})
 _USED_WHOLE = {
@@ -243,7 +242,7 @@ class _Verification:
     def _stranger(self, path: str) -> Iterator[Observation]:
         """What is wrong with a file that nobody asked for."""
         # What else people keep beside our trees is their affair.
-        is_ours = path.partition("/")[0] in _OWN_TREES
+        is_ours = path.partition("/")[0] in layout.OWN_TREES
         try:
             data = self._store.read(path).data
         except UnreadableError as error:
@@ -271,7 +270,7 @@ class _Verification:
 
     def _lapses(self) -> Iterator[Observation]:
         """What other users may change or read; the exact modes of the inventory's files are checked above."""
-        for lapsed in self._store.lapses((*_OWN_TREES, layout.LOCK_FILE)):
+        for lapsed in self._store.lapses((*layout.OWN_TREES, layout.LOCK_FILE)):
             foreign = lapsed.lapse is Lapse.FOREIGN
             if not foreign and lapsed.path in self._inventory.paths:
                 continue
@@ -377,7 +376,7 @@ def _of_stranger(path: str, data: bytes) -> Iterator[Observation]:
             reason=Anomaly.UNEXPECTED_KEY,
             detail=f"{path} contains a private key that is not in the spec",
         )
-    elif tree in _OWN_TREES:
+    elif tree in layout.OWN_TREES:
         use = _USED_WHOLE.get(tree)
         yield Observation(
             subject=path,

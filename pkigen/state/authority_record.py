@@ -105,6 +105,9 @@ class AuthorityComparison:
 
 
 UNCOMPARED = AuthorityComparison(changes=(), is_empty=False, is_blank=False)
+"""What is said where it is not looked at."""
+SETTLED = UNCOMPARED
+"""What is said of an authority that is there, and is the one that is recorded."""
 
 
 def _shown(identity: str | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
@@ -178,11 +179,29 @@ def read_lock(reader: Reader) -> Lock | None:
         RefusedError: The system does not let it be read: nobody knows what earlier runs wrote.
     """
     try:
-        content = json.loads(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
+        lock = _decoded(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data)
+    # Not RefusedError: what the system withholds must not be taken for a directory that is new.
+    except (MissingError, UnreadableError):
+        logger.debug("%s is missing or unreadable", layout.LOCK_FILE)
+        return None
+    if lock is None:
+        logger.debug("%s is no lock file", layout.LOCK_FILE)
+        return None
+    logger.info(
+        "read %s: %d files, %d ledger entries", layout.LOCK_FILE, len(lock.paths), lock.ledger.entries
+    )
+    return lock
+
+
+@lru_cache(maxsize=2)
+def _decoded(data: bytes) -> Lock | None:
+    """What a lock file says; a command asks several times, and thousands of nodes are long to decode."""
+    try:
+        content = json.loads(data)
         # Where it names none, the whole ledger counts as what has come since.
         ledger = content.get("ledger", {})
         head = Head(entries=int(ledger["entries"]), hash=str(ledger["head"])) if ledger else EMPTY
-        lock = Lock(
+        return Lock(
             paths=frozenset(str(path) for path in content["files"]),
             ledger=head,
             spec=dict(content["spec"]),
@@ -207,15 +226,6 @@ def read_lock(reader: Reader) -> Lock | None:
             revoked=_revoked(content.get("revoked", {})),
             authority=_authority(content.get("authority")),
         )
-    # Not RefusedError: what the system withholds must not be taken for a directory that is new.
-    except (MissingError, UnreadableError):
-        logger.debug("%s is missing or unreadable", layout.LOCK_FILE)
-        return None
     # Whatever it holds, it is made again from the tree, and nothing that it does not name is removed.
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        logger.debug("%s is no lock file", layout.LOCK_FILE)
         return None
-    logger.info(
-        "read %s: %d files, %d ledger entries", layout.LOCK_FILE, len(lock.paths), lock.ledger.entries
-    )
-    return lock

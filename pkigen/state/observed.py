@@ -178,6 +178,27 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
     )
 
 
+def observe_certificate_alone(reader: Reader, location: Location) -> ObservedCertificate:
+    """Look at a certificate that is known to be there, and not at its key."""
+    if not isinstance(location, InKubeconfig):
+        return observe_certificate(reader, CertificateFile(certificate=location.certificate))
+    content = read_file(reader, location.kubeconfig)
+    if isinstance(content, Fault):
+        return _without_certificate(content, modes=())
+    modes = ((location.kubeconfig, content.mode),)
+    certificates = parse_certificates(client_certificate_pem(content.data))
+    if isinstance(certificates, str):
+        return _without_certificate(_unreadable(location.kubeconfig, certificates), modes=modes)
+    return ObservedCertificate(
+        certificate=certificates[0],
+        chain=certificates[1:],
+        public_key=None,
+        certificate_fault=None,
+        key_fault=None,
+        modes=modes,
+    )
+
+
 def observe_presented(reader: Reader, file: str) -> ObservedCertificate:
     """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig.
 

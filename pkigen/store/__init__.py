@@ -9,6 +9,7 @@ from pkigen.store.files import FileContent
 from pkigen.store.filesystem import DirectoryEntry, FileSystem, OsFileSystem
 from pkigen.store.journal import Outcome, Recovery
 from pkigen.store.lapses import Lapse, Lapsed
+from pkigen.store.snapshot import Snapshot
 from pkigen.store.store import Store
 from pkigen.store.system_errors import MissingError, RefusedError, UnreadableError
 from pkigen.store.transaction import Transaction
@@ -27,6 +28,7 @@ __all__ = [
     "Outcome",
     "Recovery",
     "RefusedError",
+    "Snapshot",
     "Store",
     "Transaction",
     "UnreadableError",

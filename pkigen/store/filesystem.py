@@ -59,7 +59,7 @@ class FileSystem(Protocol):
         ...
 
     def lstat(self, name: str, dir_fd: int) -> os.stat_result:
-        """Describe `name` without following a link."""
+        """Describe `name` without following a link; here alone it may be a path of several components."""
         ...
 
     def scan(self, dir_fd: int) -> list[DirectoryEntry]:

@@ -14,8 +14,6 @@ BESIDE = ".pkigen-staging"
 NODE_PRIVATE = ("var", "lib", "pkigen", "store")
 """Where that directory is on a node, whose root is no PKI directory."""
 
-# The ledger is replaced through the same transaction as the files that it tells of.
-_OPEN_TO_CALLERS = {(PRIVATE, "ledger.jsonl")}
 # They hold private keys, so the directory itself keeps others out, whatever happens to a file's mode.
 PRIVATE_AT_ROOT = frozenset({PRIVATE, "pki", "users"})
 _KUBELET = ("var", "lib", "kubelet")
@@ -24,6 +22,9 @@ _NAME_MAX = 255
 _PATH_MAX = 4000
 
 Parts = tuple[str, ...]
+
+LEDGER_PARTS: Parts = (PRIVATE, "ledger.jsonl")
+"""The one file of the store's own state that callers read and write, through the same transactions."""
 
 STAGING_PARTS: Parts = (PRIVATE, "staging")
 """Where a change stages everything."""
@@ -43,7 +44,7 @@ def readable_parts(path: str) -> Parts:
     if "\0" in path:
         raise _refused(path, "holds a NUL character")
     own = parts[: len(NODE_PRIVATE)] == NODE_PRIVATE or BESIDE in parts
-    if own or (parts[0] == PRIVATE and parts not in _OPEN_TO_CALLERS):
+    if own or (parts[0] == PRIVATE and parts != LEDGER_PARTS):
         raise _refused(path, "is the store's own")
     return parts
 

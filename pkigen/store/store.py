@@ -15,6 +15,7 @@ from pkigen.store.directories import (
 )
 from pkigen.store.files import read_file
 from pkigen.store.filesystem import OsFileSystem
+from pkigen.store.index_file import read_index, replace_index
 from pkigen.store.lapses import lapses
 from pkigen.store.paths import PRIVATE, readable_parts
 from pkigen.store.record import Begun
@@ -28,6 +29,7 @@ from pkigen.store.root import (
     require_own_authority,
     take_over,
 )
+from pkigen.store.snapshot import snapshot, stands_as
 from pkigen.store.system_errors import (
     MissingError,
     ObstacleError,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from pkigen.store.journal import Recovery
     from pkigen.store.lapses import Lapsed
     from pkigen.store.paths import Parts
+    from pkigen.store.snapshot import Snapshot
 
 _READ_MAX = 1 << 20
 
@@ -214,6 +217,28 @@ class Store:
                 for below, is_directory in descent.below(parts, without=[(PRIVATE,)]):
                     if not is_directory:
                         yield "/".join(below)
+
+    def snapshot(self, tops: Collection[str]) -> Snapshot | None:
+        """Describe, without reading, all that stands below these names in the root, and the ledger.
+
+        None where that cannot be done.
+        """
+        return snapshot(self._anchor, tops)
+
+    def stands_as(self, before: Snapshot) -> bool:
+        """Tell, without reading, whether all of that stands as it did."""
+        return stands_as(self._anchor, before)
+
+    def index(self) -> bytes | None:
+        """Read what `keep_index` has left, if it can be read: whole, torn, or of anybody."""
+        return read_index(self._anchor)
+
+    def keep_index(self, data: bytes) -> None:
+        """Leave a note for later runs, who must do as well without it; where that is impossible, do nothing.
+
+        This is the one thing that a directory opened for reading is written for.
+        """
+        replace_index(self._anchor, data)
 
     def lapses(self, below: Collection[str]) -> Iterator[Lapsed]:
         """Tell what other users may change, or read where nobody else should: owners and modes, no content.

@@ -38,7 +38,7 @@ def plan(
 ) -> None:
     """Show what apply would do to the PKI directory, and why.
 
-    Nothing is written there.
+    Nothing of it is changed.
     """
     # The help of the command needs none of these, which take longer than all of it.
     from pkigen.cli.console import say_line

@@ -69,8 +69,9 @@ def rows(
     *,
     now: datetime,
     progress: Progress = SILENCE,
+    settled: bool = False,
 ) -> Iterator[StatusRow]:
-    """Every certificate in the inventory's order."""
+    """Every certificate in the inventory's order; where all is settled, no more is asked of them."""
     authorities, faults = look_at_all(reader, inventory, now=now)
     survey = Survey(
         inventory=inventory,
@@ -80,6 +81,7 @@ def rows(
         now=now,
         progress=progress,
         kinds=_LASTING,
+        settled=settled,
     )
     yield from rows_of(survey.objects(), inventory, reader, faults=faults)
 

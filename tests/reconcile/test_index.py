@@ -1,0 +1,303 @@
+"""The index saves work and decides nothing: with it, without it, and with any byte of it changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pkigen.cli.reports.status import rows
+from pkigen.desired.rendering import Renderer
+from pkigen.reconcile import index, planner, survey
+from pkigen.reconcile.index import Glance, Index
+from pkigen.reconcile.planner import Planner
+from pkigen.reconcile.verify import verify
+from pkigen.store import Store
+from tests.samples import CP1, W1, W2, World, private_keys, spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pkigen.reconcile.plan import Plan
+
+LATER = timedelta(minutes=1)
+
+
+def plan_of(world: World, *, now: datetime | None = None) -> Plan:
+    """The plan as a command makes it: with the index, which it keeps."""
+    with Store.open_reading(world.root) as store:
+        moment = now or world.now + LATER
+        found = Planner(inventory=world.inventory, renderer=world.renderer, now=moment).at(store)
+        return found.plan(store)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A line for each plan that is made by a look at the directory."""
+    seen: list[str] = []
+    made = planner.make_plan
+
+    def noted(*given: Any, **named: Any) -> Plan:
+        seen.append("look")
+        return made(*given, **named)
+
+    monkeypatch.setattr(planner, "make_plan", noted)
+    return seen
+
+
+@pytest.fixture
+def settled(world: World) -> World:
+    """A directory whose files are old, and which has an index."""
+    settle(world)
+    plan_of(world)
+    assert (world.root / ".pkigen/index").exists()
+    return world
+
+
+def settle(world: World) -> None:
+    """Let a minute go by: no time that a file has is the present any more."""
+    world.now = max(world.now, _newest(world.root)) + LATER
+
+
+def _newest(root: Path) -> datetime:
+    newest = max(max(path.lstat().st_mtime, path.lstat().st_ctime) for path in root.rglob("*"))
+    return datetime.fromtimestamp(newest, UTC)
+
+
+def test_what_nobody_has_touched_is_not_looked_at(settled: World, looks: list[str]) -> None:
+    known = plan_of(settled)
+    assert looks == []
+    (settled.root / ".pkigen/index").unlink()
+    assert plan_of(settled) == known
+    assert looks == ["look"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"runtime": "systemd"},
+        {"encryption": {}, "users": [{"name": "jane", "groups": ["dev"]}]},
+        {"certificates": {"kubeconfigs": "files", "keyAlgorithm": "ECDSA-P256"}},
+        {"certificates": {"nodeKeys": "node"}},
+    ],
+    ids=["systemd", "users", "kubeconfigs-by-path", "keys-on-nodes"],
+)
+def test_the_known_plan_is_the_plan(settings: dict[str, Any], tmp_path: Path, looks: list[str]) -> None:
+    cluster = spec(CP1, W1, W2, **settings)
+    world = World(root=tmp_path / "prod", cluster=cluster, now=datetime.now(UTC))
+    world.apply()
+    settle(world)
+    made, again = plan_of(world), plan_of(world)
+    assert again == made
+    # What waits for a node's request is looked at each time.
+    assert len(looks) == (2 if made.waiting else 1)
+
+
+def test_the_spec_may_name_its_nodes_in_another_order(tmp_path: Path, looks: list[str]) -> None:
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, W1, W2))
+    world.apply()
+    settle(world)
+    plan_of(world)
+    known = plan_of(world.follow(spec(CP1, W2, W1)))
+    assert looks == ["look"]
+    (world.root / ".pkigen/index").unlink()
+    assert plan_of(world) == known
+
+
+def _rewritten(world: World) -> None:
+    """Other bytes of the same length, with the times that the file had."""
+    path = world.path("nodes/worker-1/etc/kubernetes/pki/ca.crt")
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _replaced(world: World) -> None:
+    path = world.path("pki/ca.crt")
+    shutil.copy2(path, path.with_name("x"))
+    path.with_name("x").rename(path)
+
+
+def _linked(world: World) -> None:
+    """A directory's place is taken by a link to a copy of it."""
+    path = world.path("nodes/worker-1")
+    shutil.copytree(path, world.root.parent / "elsewhere", copy_function=shutil.copy2)
+    shutil.rmtree(path)
+    path.symlink_to(world.root.parent / "elsewhere")
+
+
+TOUCHED: dict[str, Callable[[World], object]] = {
+    "content": _rewritten,
+    "replaced": _replaced,
+    "removed": lambda world: world.path("nodes/cp-1/etc/kubernetes/pki/apiserver.key").unlink(),
+    "mode": lambda world: world.path("pki/ca.key").chmod(0o644),
+    "came": lambda world: world.path("nodes/worker-1/etc/kubernetes/manifests.yaml").write_text("x"),
+    "node came": lambda world: world.path("nodes/worker-9/etc").mkdir(parents=True),
+    "directory linked": _linked,
+    "lock file": lambda world: world.path("pki.lock").write_text("{}"),
+    "ledger": lambda world: world.path(".pkigen/ledger.jsonl").write_text(""),
+    "top came": lambda world: (
+        world.path("users").mkdir(exist_ok=True) or world.path("users/x").write_text("")
+    ),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHED.values(), ids=TOUCHED)
+def test_what_was_touched_is_looked_at(
+    touch: Callable[[World], object], settled: World, looks: list[str]
+) -> None:
+    touch(settled)
+    found = plan_of(settled)
+    assert looks == ["look"]
+    (settled.root / ".pkigen/index").unlink()
+    assert plan_of(settled) == found
+
+
+def test_a_comparison_that_sees_nothing_would_be_noticed(
+    settled: World, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken control: the tests above would fail."""
+    monkeypatch.setattr(Store, "stands_as", lambda *_: True)
+    _rewritten(settled)
+    assert not plan_of(settled).changes
+    assert looks == []
+
+
+def test_another_spec_is_another_plan(settled: World, looks: list[str]) -> None:
+    assert plan_of(settled.follow(spec(CP1, W1, W2, encryption={}))).changes
+    assert looks == ["look"]
+
+
+def test_other_templates_are_another_plan(settled: World, tmp_path: Path) -> None:
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    (folder / "kubeconfig.yaml.j2").write_text("# ours\n")
+    with Store.open_reading(settled.root) as store:
+        of = Planner.of(settled.inventory, now=settled.now + LATER, templates=folder).at(store)
+        assert not of.is_settled(store)
+
+
+def test_another_pkigen_looks_again(
+    settled: World, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "__version__", "0.0.1")
+    plan_of(settled)
+    assert looks == ["look"]
+
+
+@pytest.mark.parametrize("days", [-1, 1, 400])
+def test_time_alone_changes_a_plan(settled: World, looks: list[str], days: int) -> None:
+    """Before it was made; after a day, for some rule may have been forgotten; and after a year."""
+    moment = settled.now + timedelta(days=days, hours=1)
+    found = plan_of(settled, now=moment)
+    assert looks == ["look"]
+    assert bool(found.changes) == (days > 1)
+
+
+def test_what_is_about_to_be_due_is_known_until_then(settled: World, looks: list[str]) -> None:
+    due = min(
+        settled.certificate(item.id).not_valid_after_utc - item.renew_before
+        for item in settled.inventory.certificates.values()
+    )
+    (settled.root / ".pkigen/index").unlink()
+    plan_of(settled, now=due - timedelta(hours=1))
+    assert not plan_of(settled, now=due - timedelta(seconds=1)).changes
+    assert looks == ["look"]
+    assert plan_of(settled, now=due).changes
+    assert looks == ["look", "look"]
+
+
+def test_what_has_just_been_written_is_looked_at_again(world: World, looks: list[str]) -> None:
+    world.now = _newest(world.root) + timedelta(seconds=1)
+    plan_of(world, now=world.now)
+    assert not (world.root / ".pkigen/index").exists()
+    plan_of(world, now=world.now)
+    assert looks == ["look", "look"]
+
+
+def test_no_byte_of_it_decides(settled: World) -> None:
+    """Every byte flipped, and every length: what is planned is what a look finds, and nothing is raised."""
+    path = settled.root / ".pkigen/index"
+    whole = path.read_bytes()
+    assert Index.decode(whole) is not None
+    for at in range(len(whole)):
+        for bits in (0x01, 0x80):
+            torn = whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :]
+            assert Index.decode(torn) is None
+    assert not any(Index.decode(whole[:length]) for length in range(len(whole)))
+    # Whoever wrote it has counted right, and means something else.
+    content = json.loads(whole.partition(b"\n")[2])
+    for name in content:
+        for other in (None, [], {}, 0, "x", {"x": "x"}, {"x": []}):
+            changed = json.dumps({**content, name: other}).encode()
+            found = Index.decode(index._sum(changed) + changed)  # noqa: SLF001 -- as a forger would
+            assert found is None or found.encode() != whole
+
+
+def test_a_damaged_index_is_made_again_in_silence(
+    settled: World, looks: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = settled.root / ".pkigen/index"
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-1], whole.swapcase(), os.urandom(4096)):
+        path.write_bytes(damaged)
+        assert not plan_of(settled).changes
+        assert Index.decode(path.read_bytes()) is not None
+    assert len(looks) == len([b"", "cut", "other", "random"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_that_of_another_directory_is_not_believed(settled: World, looks: list[str], tmp_path: Path) -> None:
+    """Not even where it is a copy with all times: its inodes are others."""
+    copy = tmp_path / "copy"
+    shutil.copytree(settled.root, copy, copy_function=shutil.copy2)
+    settled.root = copy
+    settle(settled)
+    plan_of(settled)
+    assert looks == ["look"]
+
+
+@pytest.mark.parametrize("there", [".pkigen/index", ".pkigen/index.new"])
+def test_what_stands_in_its_place_is_no_error(settled: World, looks: list[str], there: str) -> None:
+    (settled.root / ".pkigen/index").unlink()
+    (settled.root / there).mkdir()
+    assert not plan_of(settled).changes
+    assert not plan_of(settled).changes
+    assert looks == ["look", "look"]
+
+
+def test_it_holds_no_secret_and_is_read_by_nobody_else(settled: World) -> None:
+    path = settled.root / ".pkigen/index"
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
+    data = path.read_bytes()
+    assert not list(private_keys(data))
+    secrets = [settled.read(each) for each in ("pki/encryption.key",) if settled.path(each).exists()]
+    assert not any(secret.strip() in data for secret in secrets)
+
+
+def test_verify_never_asks_it(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Glance, "at", refuse)
+    monkeypatch.setattr(Store, "index", refuse)
+    with Store.open_reading(settled.root) as store:
+        assert not verify(settled.inventory, store, settled.renderer, now=settled.now).findings
+
+
+def test_status_says_the_same_of_what_is_known(settled: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.open_reading(settled.root) as store:
+        of = Planner(inventory=settled.inventory, renderer=settled.renderer, now=settled.now + LATER).at(
+            store
+        )
+        assert of.is_settled(store)
+        renderer = Renderer(of.inventory)
+        whole = list(rows(of.inventory, store, renderer, now=of.now))
+        monkeypatch.setattr(survey, "examine", None)  # nothing is checked
+        assert list(rows(of.inventory, store, renderer, now=of.now, settled=True)) == whole
