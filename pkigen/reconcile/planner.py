@@ -11,8 +11,6 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
-from pkigen.desired.certificate_items import pki_path
-from pkigen.desired.generations import CA
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, DesiredToken, MaterialKind
 from pkigen.desired.rendering import Renderer
@@ -25,13 +23,13 @@ from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.index import Glance
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.moments import next_moment
-from pkigen.reconcile.plan import Action, Create, Keep, Plan, Remove, Rewrite
+from pkigen.reconcile.plan import Action, Create, Keep, Plan, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
+from pkigen.reconcile.removals import removals
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.whole_survey import survey_for_plan
 from pkigen.records import dataclass
-from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority_record import (
     UNCOMPARED,
     AuthorityDifference,
@@ -402,46 +400,3 @@ def _lock_file(reader: Reader, lock: LockBuilder, authority: AuthorityComparison
 
 def _digest(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()
-
-
-def _why_unwanted(path: str, node: str | None, cluster: ClusterSpec) -> str:
-    """Why a file goes, for whoever reviews it: a CA's key goes from nodes and stays in the authority."""
-    keys = {pki_path(cluster, node, f"{ca}.key"): ca for ca in CA} if node is not None else {}
-    if path not in keys or cluster.spec.certificates.ca_keys is CAKeys.OFFLINE:
-        return "it is no longer in the spec"
-    name = keys[path].certificate_name
-    return f"certificates.distributeCAKeys does not name {name}; the authority keeps the key"
-
-
-def removals(inventory: Inventory, existing: Iterable[str], owned: frozenset[str]) -> Iterator[Action]:
-    """What is to go: whole trees of nodes that left the spec, and files that pkigen wrote and wants no more.
-
-    Files of other origin in the trees of present nodes are not touched.
-    """
-    nodes = {node.name for node in inventory.cluster.spec.nodes}
-    # By node, so that a plan says once that a node goes, and not for each of its files.
-    gone: dict[str, list[str]] = {}
-    for path in existing:
-        if path in inventory.paths:
-            continue
-        top, _, rest = path.partition("/")
-        node = rest.partition("/")[0] if top == layout.NODES and "/" in rest else None
-        if node is not None and node not in nodes:
-            gone.setdefault(node, []).append(path)
-        # What pkigen did not write is not pkigen's to remove, wherever it lies.
-        elif path in owned:
-            yield Remove(
-                id=path,
-                paths=(path,),
-                node=node,
-                reason=Reason.NOT_WANTED,
-                details=(_why_unwanted(path, node, inventory.cluster),),
-            )
-    for node, paths in gone.items():
-        yield Remove(
-            id=f"{layout.NODES}/{node}",  # a node may be called like a certificate
-            paths=tuple(paths),
-            node=node,
-            reason=Reason.NOT_WANTED,
-            details=(f"node {node} is not in the spec; its {len(paths)} files are moved to the backup",),
-        )

@@ -26,8 +26,9 @@ from pkigen.reconcile.adopted_state import TOLERATED, certificate_state
 from pkigen.reconcile.checks import Case, Finding, examine
 from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
-from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
+from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
 from pkigen.reconcile.progress import SILENCE
+from pkigen.reconcile.relocations import elsewhere, former_place, is_unseen, moved
 from pkigen.reconcile.survey_files import FileSurvey, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, kept, wrong_modes
 from pkigen.records import dataclass
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.desired.adopted import Adopted
-    from pkigen.desired.generations import Location
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.progress import Progress
@@ -181,31 +181,21 @@ class Survey:
             issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
             return Surveyed(item=item, action=kept(item), observed=observed, issuer=issuer)
         observed = observe_certificate(self.reader, item.location)
-        former = self._moves_from(item, observed)
-        if former is None and _is_unseen(self.reader, item.location):
+        former = former_place(self.reader, item, observed)
+        if former is None and is_unseen(self.reader, item.location):
             return Surveyed(item=item, action=kept(item))
         if isinstance(former, InKubeconfig):
             self._left.add(former.kubeconfig)
-        if former is not None and _is_unseen(self.reader, former):
-            return _moved(item, former)
+        if former is not None and is_unseen(self.reader, former):
+            return moved(item, former)
         if former is not None:
             observed = observe_certificate(self.reader, former)
         issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
         found = self._examined(item, observed, issuer)
-        around = self._around(item, observed) if former is None else _elsewhere(item, former)
+        around = self._around(item, observed) if former is None else elsewhere(item, former)
         adopted = self._adopted(item, observed, issuer, found, around)
         surveyed = adopted or self._decided(item, observed, issuer, found, around)
         return _advised(surveyed, (*self._shared_key(item), *surveyed.advice))
-
-    def _moves_from(self, item: DesiredCertificate, here: ObservedCertificate) -> Location | None:
-        """Where a certificate stands that must move; None where it is right, or nowhere."""
-        if item.former is None or here.certificate is not None:
-            return None
-        is_there = (
-            _is_unseen(self.reader, item.former)
-            or observe_certificate(self.reader, item.former).certificate is not None
-        )
-        return item.former if is_there else None
 
     def _adopted(
         self,
@@ -408,27 +398,6 @@ def _tolerated(findings: Iterable[Finding], known: Adopted, state: Adopted) -> t
 def _kept(item: DesiredCertificate | DesiredCopy) -> Keep:
     paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
     return Keep(id=item.id, paths=paths, node=item.node, reason=None)
-
-
-def _is_unseen(reader: Reader, location: Location) -> bool:
-    """Whether it is a kubeconfig that is not looked at: without private files it is taken for right."""
-    return isinstance(location, InKubeconfig) and is_withheld(reader, location.kubeconfig)
-
-
-def _elsewhere(item: DesiredCertificate, former: Location) -> Finding:
-    """The finding that a certificate stands where another spec wanted it."""
-    file = former.kubeconfig if isinstance(former, InKubeconfig) else former.certificate
-    what = "it and its key move" if not item.key_is_elsewhere else "it moves"
-    return Finding(reason=Reason.LOCATION_CHANGED, detail=f"{what} from {file} to {item.file}")
-
-
-def _moved(item: DesiredCertificate, former: Location) -> Surveyed:
-    """A certificate that moves, and that cannot be looked at here."""
-    finding = _elsewhere(item, former)
-    action = Rewrite(
-        id=item.id, paths=item.read_paths, node=item.node, reason=finding.reason, details=(finding.detail,)
-    )
-    return Surveyed(item=item, action=action, findings=(finding,))
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:
