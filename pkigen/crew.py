@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import select
+import traceback
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -194,3 +195,17 @@ def _serve(
     with suppress(BrokenPipeError, KeyboardInterrupt):
         while number := os.read(taking, _NUMBER_OCTETS):
             send(pipe, pickle.dumps(work(int.from_bytes(number, "big")), pickle.HIGHEST_PROTOCOL))
+
+
+def portable(error: Exception) -> Exception:
+    """An error for a pipe: one that does not travel is told of by one that does.
+
+    Where it was raised is not known on the other side, and of use where it is a fault of the program's.
+    """
+    if not isinstance(error, PkigenError):
+        error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own
+    except Exception:  # noqa: BLE001 -- whatever its class does
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

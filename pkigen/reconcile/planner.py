@@ -11,6 +11,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
+from pkigen.crew import ALL_HANDS, Hands
 from pkigen.desired.certificate_items import pki_path
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import derive
@@ -203,6 +204,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     rotated: Mapping[str, str] | None = None,
     progress: Progress = SILENCE,
     seen: WholeSurvey | None = None,
+    hands: Hands = ALL_HANDS,
 ) -> Plan:
     """Plan everything that the spec asks for and the PKI directory does not hold.
 
@@ -217,6 +219,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         rotated: Which step of a rotation this is, by what rotates.
         progress: Is told of each object that is looked at.
         seen: The survey of this directory, where there is one, and nothing is selected or moved.
+        hands: How many processes look at it.
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
@@ -231,7 +234,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     authority = compare_authority(tree) if is_whole else UNCOMPARED
     wanted = selection or Selection()
     reader, objects = survey_for_plan(
-        inventory, moved, renderer, now=now, selection=wanted, progress=progress, seen=seen
+        inventory, moved, renderer, now=now, selection=wanted, progress=progress, seen=seen, hands=hands
     )
     reader.note("the spec", json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
@@ -239,9 +242,9 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     reader.note("pkigen's version", __version__)
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions = []
-    for surveyed in objects:
-        actions.append(surveyed.action)
-        lock.add(surveyed)
+    for summary in objects:
+        actions.append(summary.action)
+        lock.add(summary)
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
     if is_whole and all(isinstance(action, Keep) for action in actions):

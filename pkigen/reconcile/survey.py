@@ -28,8 +28,8 @@ from pkigen.reconcile.decision import Decision, Signer, decide
 from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
 from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew, Rewrite
 from pkigen.reconcile.progress import SILENCE
-from pkigen.reconcile.survey_files import FileSurvey, with_diff
-from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, wrong_modes
+from pkigen.reconcile.survey_files import FileSurvey, SurveyableFile, with_diff
+from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, kept, wrong_modes
 from pkigen.records import dataclass
 from pkigen.spec.model import ManagedFiles
 from pkigen.state.authority import sharing
@@ -44,7 +44,7 @@ from pkigen.state.observed import (
 )
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
-from pkigen.state.views import SteadyView
+from pkigen.state.views import HashedView, SteadyView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.progress import Progress
     from pkigen.state.authority import CACertificates
+
+Surveyable = DesiredCertificate | SurveyableFile
 
 
 @dataclass(kw_only=True)
@@ -85,9 +87,10 @@ class Survey:
     kinds: tuple[type, ...] = (object,)
 
     def __post_init__(self) -> None:
+        self.hashed = self.reader if isinstance(self.reader, HashedView) else None
         self.reader = self._steady = SteadyView(self.reader)
         # A kubeconfig is looked at together with the certificate that it embeds.
-        self._items = [
+        self.items: list[Surveyable] = [
             item
             for item in self.inventory.items
             if isinstance(item, self.kinds) and not isinstance(item, DesiredKubeconfig)
@@ -111,25 +114,30 @@ class Survey:
 
     def __len__(self) -> int:
         """How many objects are looked at."""
-        return len(self._items)
+        return len(self.items)
 
     def objects(self) -> Iterator[Surveyed]:
         """Look at every object, issuers first."""
         with self.progress.over(self.what, len(self)) as step:
-            for item in self._items:
-                match item:
-                    case DesiredCertificate():
-                        yield self._certificate(item)
-                    case DesiredCrossCertificate():
-                        yield self._files.cross_certificate(item)
-                    case DesiredCopy():
-                        yield self._copy(item)
-                    case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
-                        yield self._files.differs(item)
-                    case _:
-                        yield self._files.look(item)
-                self._steady.forget()
+            for item in self.items:
+                yield self.look(item)
                 step()
+
+    def look(self, item: Surveyable) -> Surveyed:
+        """Look at one object; those of a node in the order of the inventory."""
+        # Of what was looked at before, nothing stays in memory.
+        self._steady.forget()
+        match item:
+            case DesiredCertificate():
+                return self._certificate(item)
+            case DesiredCrossCertificate():
+                return self._files.cross_certificate(item)
+            case DesiredCopy():
+                return self._copy(item)
+            case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
+                return self._files.differs(item)
+            case _:
+                return self._files.look(item)
 
     def _copy(self, item: DesiredCopy) -> Surveyed:
         """A copy of the authority's; one that was taken over is kept while it is what it was."""
@@ -140,7 +148,7 @@ class Survey:
         # The first deviation, of the file or of the wish, ends what was tolerated since it was taken over.
         if not known.stands(state) or not _tolerated(surveyed.findings, known, state):
             return surveyed
-        return _advised(replace(surveyed, action=_kept(item), findings=(), adopted=known), surveyed.findings)
+        return _advised(replace(surveyed, action=kept(item), findings=(), adopted=known), surveyed.findings)
 
     def state_of_copy(self, item: DesiredCopy) -> Adopted:
         """What a copy of the authority's is, and what is asked of it."""
@@ -176,7 +184,7 @@ class Survey:
         observed = observe_certificate(self.reader, item.location)
         former = self._moves_from(item, observed)
         if former is None and _is_unseen(self.reader, item.location):
-            return Surveyed(item=item, action=_kept(item))
+            return Surveyed(item=item, action=kept(item))
         if isinstance(former, InKubeconfig):
             self._left.add(former.kubeconfig)
         if former is not None and _is_unseen(self.reader, former):
@@ -215,7 +223,7 @@ class Survey:
         advice = _tolerated((*found, *((around,) if around is not None else ())), known, state)
         if observed.certificate is None:
             # Whatever is asked for: it is not there, or its kubelet renews it by itself.
-            surveyed = Surveyed(item=item, action=_kept(item), observed=observed, issuer=issuer)
+            surveyed = Surveyed(item=item, action=kept(item), observed=observed, issuer=issuer)
         else:
             left = tuple(each for each in found if each not in advice)
             surveyed = self._decided(item, observed, issuer, left, None if around in advice else around)
@@ -396,11 +404,6 @@ def _tolerated(findings: Iterable[Finding], known: Adopted, state: Adopted) -> t
     """In what an adopted object may differ; in modes only if it had the same ones then."""
     allowed = TOLERATED if known.modes == state.modes else TOLERATED - {Reason.MODE}
     return tuple(finding for finding in findings if finding.reason in allowed)
-
-
-def _kept(item: DesiredCertificate | DesiredCopy) -> Keep:
-    paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
-    return Keep(id=item.id, paths=paths, node=item.node, reason=None)
 
 
 def _is_unseen(reader: Reader, location: Location) -> bool:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.desired.generations import CA, CertificateFile, InKubeconfig, KeyPairFiles
+from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile
 from pkigen.reconcile.checks import Finding
+from pkigen.reconcile.plan import Keep
 from pkigen.records import dataclass
 from pkigen.state.observed import Fault, FaultKind, ObservedCertificate
 from pkigen.state.reasons import TIME_REASONS, Reason
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from pkigen.desired.adopted import Adopted
-    from pkigen.desired.items import Desired, DesiredCertificate
+    from pkigen.desired.items import Desired
     from pkigen.reconcile.plan import Action
     from pkigen.state.authority import CACertificates
 
@@ -60,6 +62,13 @@ class Surveyed:
     """The record of its being taken over, where it stands as it was found then."""
     advice: tuple[Finding, ...] = ()
     """In what such an object is not as pkigen makes it: nothing is done about that before it is due."""
+
+
+def kept(item: Desired) -> Keep:
+    """An object to which nothing is to be done."""
+    paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
+    node = item.node if isinstance(item, DesiredCertificate | DesiredCopy | DesiredFile) else None
+    return Keep(id=item.id, paths=paths, node=node, reason=None)
 
 
 def certificate_modes(item: DesiredCertificate) -> dict[str, int]:
