@@ -23,6 +23,17 @@ class PkigenError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """What is raised in a process that works for another one is raised in that one: with all it has."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(cls: type[PkigenError], args: tuple[object, ...], state: dict[str, object]) -> PkigenError:
+    """The same error, whatever its class wants to be made from."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 from collections import Counter, defaultdict, deque
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -21,6 +21,7 @@ from pkigen.crypto.keys import (
     describe,
 )
 from pkigen.errors import PkigenError
+from pkigen.worker import Worker, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -149,31 +150,18 @@ class KeyMakers:
 
 
 class _Child:
-    """A forked process that reads orders, and writes keys, DER after a length, into a pipe of its own.
+    """A process that reads orders, and writes keys as DER.
 
     It keeps no other file open, so it can hold no lock. When this process dies, it finds no more orders or
     nobody who reads, and ends. A child that is ahead waits in its pipe.
     """
 
     def __init__(self, orders: int) -> None:
-        reading, writing = os.pipe()
-        try:
-            self._pid = os.fork()
-        except OSError:
-            os.close(reading)
-            os.close(writing)
-            raise
-        # Nothing but system calls and key generation in the child, and `os._exit` at its end: no buffer of
-        # the parent is flushed twice, no lock or `finally` of the parent is touched.
-        if self._pid == 0:  # pragma: no cover -- the child is measured by what it delivers
-            _make_keys(orders, writing)
-        os.close(writing)
-        # Unbuffered, so that what `select` says about the pipe is true of what can be read.
-        self._pipe = os.fdopen(reading, "rb", buffering=0)
+        self._worker = Worker(partial(_make_keys, orders), keeps=(orders,))
 
     def fileno(self) -> int:
         """For `select`."""
-        return self._pipe.fileno()
+        return self._worker.fileno()
 
     def key(self) -> PrivateKey:
         """The next key.
@@ -181,61 +169,31 @@ class _Child:
         Raises:
             PkigenError: The process has died.
         """
-        size = int.from_bytes(self._read(_LENGTH_OCTETS), "big")
-        der = self._read(size)
+        try:
+            der = self._worker.answer()
+        except EOFError:
+            raise PkigenError(
+                "a process that generates keys has died", hint="run the command again"
+            ) from None
         # The bytes come from our own child: checking the primes again would cost as much as making them.
         key = serialization.load_der_private_key(der, password=None, unsafe_skip_rsa_key_validation=True)
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):  # pragma: no cover
             raise UnsupportedKeyError(describe(key))
         return key
 
-    def _read(self, size: int) -> bytes:
-        """Read exactly so many bytes; raises `PkigenError` where the pipe ends before: the child is dead."""
-        data = b""
-        while len(data) < size:
-            more = self._pipe.read(size - len(data))
-            if not more:
-                raise PkigenError("a process that generates keys has died", hint="run the command again")
-            data += more
-        return data
-
     def end(self) -> None:
-        """Stop the process, whether or not it is done."""
-        self._pipe.close()
-        # It may be in the middle of an RSA key, and has nothing to put in order.
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        """Stop the process, whether or not it is done: it has nothing to put in order."""
+        self._worker.end()
 
 
-def _make_keys(orders: int, pipe: int) -> NoReturn:  # pragma: no cover -- runs in the child
+def _make_keys(orders: int, pipe: int) -> None:  # pragma: no cover -- runs in the child
     """The child's whole life: an order in, a key out, until the orders end."""
-    try:
-        # As in a fresh process: without a reader, writing ends it.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-        os.dup2(orders, _INPUT)
-        if pipe != _OUTPUT:
-            os.dup2(pipe, _OUTPUT)
-        # Descriptors survive a fork: the lock of the PKI directory would be held
-        # by whoever outlives the parent.
-        os.closerange(_OUTPUT + 1, os.sysconf("SC_OPEN_MAX"))
-        while order := os.read(_INPUT, 1):
-            key = ALGORITHMS[_ROWS[order[0]]].generate()
-            der = key.private_bytes(
-                serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            data = len(der).to_bytes(_LENGTH_OCTETS, "big") + der
-            while data:
-                data = data[os.write(_OUTPUT, data) :]
-    finally:
-        os._exit(0)
+    while order := os.read(orders, 1):
+        key = ALGORITHMS[_ROWS[order[0]]].generate()
+        der = key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        send(pipe, der)
 
 
 _ROWS = tuple(ALGORITHMS)
-
-
-_LENGTH_OCTETS = 4
-
-
-_INPUT, _OUTPUT = 0, 3

@@ -13,6 +13,7 @@ from pkigen.desired.generations import CA
 from pkigen.desired.items import DesiredCertificate, DesiredCopy, MaterialKind
 from pkigen.errors import AdoptionError
 from pkigen.reconcile.adopted_state import TOLERATED
+from pkigen.reconcile.division import Summary
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import Keep
 from pkigen.reconcile.staging import Staging
@@ -120,7 +121,7 @@ def take_over(
         due: list[str] = []
         objects = 0
         for surveyed in _survey(known, staging.view).objects():
-            lock.add(surveyed)
+            lock.add(Summary.of(surveyed))
             objects += 1
             advice.update(finding.reason for finding in surveyed.advice[:1])
             if not isinstance(surveyed.action, Keep):

@@ -15,6 +15,7 @@ from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, De
 from pkigen.errors import StoreError
 from pkigen.reconcile.authorities import Authorities
 from pkigen.reconcile.cluster_changes import manifests
+from pkigen.reconcile.division import summaries
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.make import Tools, Workbench, carry_out, needs_key
 from pkigen.reconcile.plan import Action, Keep, Plan, Remove, Renew
@@ -204,19 +205,15 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         progress=tools.progress,
         what="verifying",
     )
-    lock = LockBuilder(
-        inventory=inventory,
-        templates=tools.renderer.overrides(),
-        facts=bench.staging.certificate_facts,
-    )
+    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
     issued = frozenset(bench.made.issued)
-    for surveyed in survey.objects():
-        action = surveyed.action
+    for summary in summaries(survey, known=bench.staging.certificate_facts, hands=tools.hands):
+        action = summary.action
         # What has expired but was not asked for (`renew cp-1/apiserver`) is no fault.
         left_alone = (isinstance(action, Renew) and action.id not in issued) or action.id in held
         if not isinstance(action, Keep) and not left_alone:
             raise StagedTreeError(action)
-        lock.add(surveyed)
+        lock.add(summary)
     # Only a tree that is right gets a lock file, which describes what the survey saw.
     bench.staging.close(lock, now=tools.now)
 

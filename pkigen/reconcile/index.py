@@ -43,7 +43,7 @@ _MTIME, _CTIME = 1, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class PlanIndex:
     """One plan that had nothing to do.
 
     Attributes:
@@ -75,7 +75,7 @@ class Index:
         return _sum(content) + content
 
     @classmethod
-    def decode(cls, data: bytes | None) -> Index | None:
+    def decode(cls, data: bytes | None) -> PlanIndex | None:
         """What `encode` has written; None for anything else."""
         if data is None or data[:_SUM] != _sum(data[_SUM:]):
             return None
@@ -135,9 +135,9 @@ class Glance:
         """Whether that is known of it: all is as it must be."""
         return self._standing() is not None
 
-    def _standing(self) -> Index | None:
+    def _standing(self) -> PlanIndex | None:
         """The index, while all that it names is as it was."""
-        index = Index.decode(self.store.index())
+        index = PlanIndex.decode(self.store.index())
         if index is None or index.of != self.of or not index.since <= self.now < index.until:
             return None
         if not self.store.stands_as(index.files):
@@ -160,7 +160,7 @@ class Glance:
         if index is not None:
             self.store.keep_index(index.encode())
 
-    def _index_of(self, plan: Plan, files: Snapshot) -> Index | None:
+    def _index_of(self, plan: Plan, files: Snapshot) -> PlanIndex | None:
         """What is kept of a plan; None where it, or what it follows from, may be another in a moment."""
         if plan.until is None or not _is_settled(plan, self.inventory):
             return None
@@ -168,7 +168,7 @@ class Glance:
         until = min(plan.until, self.now + _LONGEST)
         if written >= (self.now - _TICK).timestamp() * 1e9:
             return None
-        return Index(of=self.of, since=self.now, until=until, files=files, observed=plan.observed)
+        return PlanIndex(of=self.of, since=self.now, until=until, files=files, observed=plan.observed)
 
 
 def _followed_from(inventory: Inventory, renderer: Renderer) -> str:

@@ -15,64 +15,55 @@ from pkigen.desired.items import (
 )
 from pkigen.notation import json_text
 from pkigen.records import dataclass
-from pkigen.state.lockfile import FORMAT, certificate_facts, head, spec_facts, told_fingerprint
+from pkigen.state.lockfile import FORMAT, head, spec_facts
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cryptography.x509 import Certificate
-
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.overrides import OverrideRecord
-    from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.reconcile.division import Summary
     from pkigen.state.authority_identities import Identities
     from pkigen.state.ledger import Head
 
 
 @dataclass(kw_only=True)
 class LockBuilder:
-    """Gathers what a survey of the finished tree sees.
-
-    `facts` are those of certificates that were told already, by fingerprint, as they stand in `Event.ISSUED`.
-    """
+    """Gathers what a survey of the finished tree sees."""
 
     inventory: Inventory
     templates: OverrideRecord | None
-    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     _certificates: dict[str, dict[str, Any]] = field(default_factory=dict)
     _files: dict[str, dict[str, Any]] = field(default_factory=dict)
     _adopted: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, surveyed: Surveyed) -> None:
+    def add(self, summary: Summary) -> None:
         """Take up one object."""
-        item = surveyed.item
-        if surveyed.action.reason is Reason.AWAITS_REQUEST:
+        item = summary.item
+        if summary.action.reason is Reason.AWAITS_REQUEST:
             return  # nothing is there yet
-        if surveyed.adopted is not None:
-            self._adopted[item.id] = asdict(surveyed.adopted)
-            if surveyed.adopted.found == ABSENT:
+        if summary.adopted is not None:
+            self._adopted[item.id] = asdict(summary.adopted)
+            if summary.adopted.found == ABSENT:
                 return  # and nothing is missed
-        for path in surveyed.action.paths:
+        for path in summary.action.paths:
             # Every path is listed, for removal when the spec no longer asks for
             # it; digests of public files only.
             self._files.setdefault(path, {})
         match item:
-            case DesiredCertificate() if surveyed.observed is not None and surveyed.observed.certificate:
+            case DesiredCertificate() if summary.facts is not None:
                 self._certificates[item.id] = {
-                    "path": surveyed.action.paths[0],
+                    "path": summary.action.paths[0],
                     "issuer": item.issuer.certificate_name if item.issuer else None,
-                    **self._facts(surveyed.observed.certificate),
+                    **summary.facts,
                 }
             case DesiredCrossCertificate() | DesiredKeyPair() | DesiredCopy() | DesiredFile() if (
-                surveyed.sha256 is not None
+                summary.sha256 is not None
             ):
-                self._files[surveyed.action.paths[-1]] = {"sha256": surveyed.sha256.hex()}
+                self._files[summary.action.paths[-1]] = {"sha256": summary.sha256.hex()}
             case _:
                 pass
-
-    def _facts(self, certificate: Certificate) -> Mapping[str, Any]:
-        return self.facts.get(told_fingerprint(certificate)) or certificate_facts(certificate)
 
     @property
     def certificates(self) -> Mapping[str, Mapping[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.crew import ALL_HANDS, Hands
 from pkigen.crypto.cross_certification import cross_certify
 from pkigen.crypto.issuance import certificate_pem, issue, issue_for, renew_root
 from pkigen.crypto.keys import (
@@ -65,7 +66,8 @@ class Tools:
     """What making things needs from outside: clock, random source, templates, and where progress goes.
 
     `makers` are processes that make keys already. `vault` opens the authority's private files and closes them
-    before they reach the disk. `spec` is the file that becomes the directory's own with the change.
+    before they reach the disk. `spec` is the file that becomes the directory's own with the change. `hands`
+    are the processes that share it.
     """
 
     now: datetime
@@ -75,6 +77,7 @@ class Tools:
     makers: KeyMakers | None = None
     vault: Vault = field(default_factory=PlainVault)
     spec: bytes | None = field(default=None, repr=False)
+    hands: Hands = ALL_HANDS
 
 
 @dataclass(kw_only=True)

@@ -5,17 +5,28 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pkigen.desired.items import DesiredToken
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.division import Summary
+
+Lasting = tuple[datetime, timedelta]
+
+
+def lasting(summary: Summary) -> Iterator[Lasting]:
+    """The end of an object that is a token, and how long before it is renewed."""
+    if isinstance(summary.item, DesiredToken) and summary.expires is not None:
+        yield summary.expires, summary.item.renew_before
 
 
 def next_moment(
     inventory: Inventory,
     certificates: Mapping[str, Mapping[str, Any]],
-    tokens: Iterable[tuple[datetime, timedelta]],
+    tokens: Iterable[Lasting],
     *,
     now: datetime,
 ) -> datetime | None:
@@ -24,7 +35,7 @@ def next_moment(
     Args:
         inventory: What must exist.
         certificates: The lock file's facts of each certificate, by id.
-        tokens: The end of each token, and how long before it is renewed.
+        tokens: Each token, as `lasting` tells of it.
         now: The present, in UTC.
     """
     moments = (

@@ -11,8 +11,9 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
+from pkigen.crew import ALL_HANDS, Hands
 from pkigen.desired.inventory import derive
-from pkigen.desired.items import DesiredCopy, DesiredToken, MaterialKind
+from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
 from pkigen.desired.rendering.templates import Templates
 from pkigen.desired.token_trust import rendered_with
@@ -22,7 +23,7 @@ from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, pla
 from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.index import Glance
 from pkigen.reconcile.lock_builder import LockBuilder
-from pkigen.reconcile.moments import next_moment
+from pkigen.reconcile.moments import Lasting, lasting, next_moment
 from pkigen.reconcile.plan import Action, Create, Keep, Plan, Rewrite
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
@@ -229,6 +230,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     rotated: Mapping[str, str] | None = None,
     progress: Progress = SILENCE,
     seen: WholeSurvey | None = None,
+    hands: Hands = ALL_HANDS,
 ) -> Plan:
     """Plan everything that the spec asks for and the PKI directory does not hold.
 
@@ -243,6 +245,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         rotated: Which step of a rotation this is, by what rotates.
         progress: Is told of each object that is looked at.
         seen: The survey of this directory, where there is one, and nothing is selected or moved.
+        hands: How many processes look at it.
 
     Raises:
         AuthorityError: A CA is half there or unfit, or is encrypted here but unencrypted on nodes.
@@ -257,19 +260,19 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     authority = compare_authority(tree) if is_whole else UNCOMPARED
     wanted = selection or Selection()
     reader, objects = survey_for_plan(
-        inventory, moved, renderer, now=now, selection=wanted, progress=progress, seen=seen
+        inventory, moved, renderer, now=now, selection=wanted, progress=progress, seen=seen, hands=hands
     )
     reader.note("the spec", json.dumps(spec_facts(inventory.cluster)))
     # Neither is seen in an action: what a file is created with, and what would be made of the same spec.
     reader.note("the templates", renderer.digest())
     reader.note("pkigen's version", __version__)
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
-    actions, tokens = [], []
-    for surveyed in objects:
-        actions.append(surveyed.action)
-        lock.add(surveyed)
-        if isinstance(surveyed.item, DesiredToken) and surveyed.expires is not None:
-            tokens.append((surveyed.expires, surveyed.item.renew_before))
+    actions: list[Action] = []
+    tokens: list[Lasting] = []
+    for summary in objects:
+        actions.append(summary.action)
+        tokens.extend(lasting(summary))
+        lock.add(summary)
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
     if is_whole and all(isinstance(action, Keep) for action in actions):

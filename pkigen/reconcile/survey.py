@@ -29,7 +29,7 @@ from pkigen.reconcile.file_diffs import changed_fields, kubeconfig_diff
 from pkigen.reconcile.plan import Action, Await, Create, Keep, Reissuance, Reissue, Renew
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.relocations import elsewhere, former_place, is_unseen, moved
-from pkigen.reconcile.survey_files import FileSurvey, with_diff
+from pkigen.reconcile.survey_files import FileSurvey, SurveyableFile, with_diff
 from pkigen.reconcile.surveyed import Selection, Surveyed, certificate_modes, kept, wrong_modes
 from pkigen.records import dataclass
 from pkigen.spec.model import ManagedFiles
@@ -46,7 +46,7 @@ from pkigen.state.observed import (
 )
 from pkigen.state.reasons import Reason
 from pkigen.state.vault import is_encrypted
-from pkigen.state.views import SteadyView
+from pkigen.state.views import HashedView, SteadyView
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from pkigen.desired.rendering import Renderer
     from pkigen.reconcile.progress import Progress
     from pkigen.state.authority import CACertificates
+
+Surveyable = DesiredCertificate | SurveyableFile
 
 
 @dataclass(kw_only=True)
@@ -88,9 +90,10 @@ class Survey:
     settled: bool = False
 
     def __post_init__(self) -> None:
+        self.hashed = self.reader if isinstance(self.reader, HashedView) else None
         self.reader = self._steady = SteadyView(self.reader)
         # A kubeconfig is looked at together with the certificate that it embeds.
-        self._items = [
+        self.items: list[Surveyable] = [
             item
             for item in self.inventory.items
             if isinstance(item, self.kinds) and not isinstance(item, DesiredKubeconfig)
@@ -114,25 +117,32 @@ class Survey:
 
     def __len__(self) -> int:
         """How many objects are looked at."""
-        return len(self._items)
+        return len(self.items)
 
     def objects(self) -> Iterator[Surveyed]:
         """Look at every object, issuers first."""
         with self.progress.over(self.what, len(self)) as step:
-            for item in self._items:
-                match item:
-                    case DesiredCertificate():
-                        yield self._certificate(item)
-                    case DesiredCrossCertificate():
-                        yield self._files.cross_certificate(item)
-                    case DesiredCopy():
-                        yield self._copy(item)
-                    case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
-                        yield self._files.differs(item)
-                    case _:
-                        yield self._files.look(item)
-                self._steady.forget()
+            for item in self.items:
+                yield self.look(item)
                 step()
+
+    def look(self, item: Surveyable) -> Surveyed:
+        """Look at one object; those of a node in the order of the inventory."""
+        # Of what was looked at before, nothing stays in memory.
+        self._steady.forget()
+        match item:
+            case DesiredCertificate() if self.settled:
+                return self._settled(item)
+            case DesiredCertificate():
+                return self._certificate(item)
+            case DesiredCrossCertificate():
+                return self._files.cross_certificate(item)
+            case DesiredCopy():
+                return self._copy(item)
+            case DesiredFile() if item.path in self._left and is_withheld(self.reader, item.path):
+                return self._files.differs(item)
+            case _:
+                return self._files.look(item)
 
     def _copy(self, item: DesiredCopy) -> Surveyed:
         """A copy of the authority's; one that was taken over is kept while it is what it was."""
@@ -175,11 +185,13 @@ class Survey:
             named=self._is_led_to(item),
         )
 
+    def _settled(self, item: DesiredCertificate) -> Surveyed:
+        """A certificate that is known to be right: what it says is all that is read."""
+        observed = observe_certificate_alone(self.reader, item.location)
+        issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
+        return Surveyed(item=item, action=kept(item), observed=observed, issuer=issuer)
+
     def _certificate(self, item: DesiredCertificate) -> Surveyed:
-        if self.settled:
-            observed = observe_certificate_alone(self.reader, item.location)
-            issuer = self.authorities.get(item.issuer) if item.issuer is not None else None
-            return Surveyed(item=item, action=kept(item), observed=observed, issuer=issuer)
         observed = observe_certificate(self.reader, item.location)
         former = former_place(self.reader, item, observed)
         if former is None and is_unseen(self.reader, item.location):
@@ -393,11 +405,6 @@ def _tolerated(findings: Iterable[Finding], known: Adopted, state: Adopted) -> t
     """In what an adopted object may differ; in modes only if it had the same ones then."""
     allowed = TOLERATED if known.modes == state.modes else TOLERATED - {Reason.MODE}
     return tuple(finding for finding in findings if finding.reason in allowed)
-
-
-def _kept(item: DesiredCertificate | DesiredCopy) -> Keep:
-    paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
-    return Keep(id=item.id, paths=paths, node=item.node, reason=None)
 
 
 def _key_beside(item: DesiredCertificate, observed: ObservedCertificate) -> Finding | None:

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 _DIFFERS = "differs from what the spec and the templates give"
 _NoCertificate = DesiredKeyPair | DesiredSecret | DesiredToken | DesiredCopy | DesiredFile
-_Surveyable = _NoCertificate | DesiredCrossCertificate
+SurveyableFile = _NoCertificate | DesiredCrossCertificate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,22 +339,22 @@ def with_diff(surveyed: Surveyed, diff: tuple[str, ...]) -> Surveyed:
     return replace(surveyed, action=replace(surveyed.action, diff=diff)) if diff else surveyed
 
 
-def _made_anew(item: _Surveyable, *findings: Finding) -> Surveyed:
+def _made_anew(item: SurveyableFile, *findings: Finding) -> Surveyed:
     """An object that is made again, for the first of its findings."""
     return _changed(item, issuing(findings[0].reason), *findings)
 
 
-def _rewritten(item: _Surveyable, finding: Finding) -> Surveyed:
+def _rewritten(item: SurveyableFile, finding: Finding) -> Surveyed:
     """An object whose file is written again with what it has to hold."""
     return _changed(item, Rewrite, finding)
 
 
-def _kept(item: _Surveyable, wrong: Finding | None) -> Surveyed:
+def _kept(item: SurveyableFile, wrong: Finding | None) -> Surveyed:
     """An object that holds what it must; `wrong` is what is to be put right about the file all the same."""
     return Surveyed(item=item, action=kept(item)) if wrong is None else _rewritten(item, wrong)
 
 
-def _changed(item: _Surveyable, kind: type[Action], *findings: Finding) -> Surveyed:
+def _changed(item: SurveyableFile, kind: type[Action], *findings: Finding) -> Surveyed:
     """An object with its action, for the first of its findings."""
     action = kind(
         id=item.id,

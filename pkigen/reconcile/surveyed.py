@@ -66,12 +66,8 @@ class Surveyed:
 
 def kept(item: Desired) -> Keep:
     """What is done to an object that is as it must be: nothing."""
-    return Keep(
-        id=item.id,
-        paths=item.read_paths if isinstance(item, DesiredCertificate) else item.paths,
-        node=item.node,
-        reason=None,
-    )
+    paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
+    return Keep(id=item.id, paths=paths, node=item.node, reason=None)
 
 
 def certificate_modes(item: DesiredCertificate) -> dict[str, int]:

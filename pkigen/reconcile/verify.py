@@ -5,15 +5,14 @@ Nothing is repaired here; `plan` and `apply` do that.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
+from pkigen.crew import ALL_HANDS, Hands
 from pkigen.crypto.ca_fitness import remarks
-from pkigen.crypto.issuance import fingerprint
-from pkigen.crypto.keys import public_der
+from pkigen.crypto.keys import spki_fingerprint
 from pkigen.desired.adopted import ABSENT
 from pkigen.desired.connections import edges
 from pkigen.desired.file_references import SECRET_USES, foreign_files, not_judged
@@ -22,6 +21,7 @@ from pkigen.desired.revocations import CredentialId, RevocationList, in_order
 from pkigen.desired.trust_graph import TrustGraph
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
+from pkigen.reconcile.division import Summary, summaries
 from pkigen.reconcile.edge_verdicts import EdgeVerdicts
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.observations import Observation, ObservationSeverity, Verified
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from pkigen.desired.rendering import Renderer
     from pkigen.desired.trust_graph import Connection
     from pkigen.reconcile.progress import Progress
-    from pkigen.reconcile.surveyed import Surveyed
     from pkigen.reconcile.whole_survey import WholeSurvey
     from pkigen.state.authority import CACertificates
     from pkigen.state.ledger import Head
@@ -77,16 +76,18 @@ def verify(
     now: datetime,
     progress: Progress = SILENCE,
     seen: WholeSurvey | None = None,
+    hands: Hands = ALL_HANDS,
 ) -> Verified:
     """Verify a PKI directory against its inventory.
 
     Every object is examined with the planner's checks, every edge with an independent path verifier, and the
     ledger and the lock file against the tree. The objects are those of a survey where there is one.
+    `hands` are the processes that share it.
 
     Raises:
         RefusedError: The system does not let a file be read: whether the tree is right is not known.
     """
-    work = _Verification(inventory, store, renderer, now, progress)
+    work = _Verification(inventory, store, renderer, now, progress, hands)
     observations = tuple(work.observations(seen))
     graph = TrustGraph(connections=tuple(work.connections))
     return Verified(objects=work.objects, observations=observations, graph=graph)
@@ -96,16 +97,23 @@ class _Verification:
     """One pass over the tree; `objects` counts what was looked at, `connections` are the edges."""
 
     def __init__(
-        self, inventory: Inventory, store: Store, renderer: Renderer, now: datetime, progress: Progress
+        self,
+        inventory: Inventory,
+        store: Store,
+        renderer: Renderer,
+        now: datetime,
+        progress: Progress,
+        hands: Hands,
     ) -> None:
         self._progress = progress
+        self._hands = hands
         self._inventory = inventory
         self._store = store
         self._tree = looked_at(store, inventory)
         self._withheld = withheld_ids(inventory, self._tree)
         self._renderer = renderer
         self._now = now
-        self._keys: dict[bytes, str] = {}
+        self._keys: dict[str, str] = {}
         self._may_share: frozenset[str] = frozenset()
         self._awaited: dict[str, str] = {}
         self._references = foreign_files(inventory, self._text)
@@ -133,12 +141,13 @@ class _Verification:
             what="verifying objects",
         )
         lock = LockBuilder(inventory=self._inventory, templates=self._renderer.overrides())
-        for surveyed in survey.objects() if seen is None else seen.objects:
+        found = summaries(survey, hands=self._hands) if seen is None else map(Summary.of, seen.objects)
+        for summary in found:
             self.objects += 1
-            lock.add(surveyed)
-            yield from self._shared_key(surveyed)
-            yield from self._findings(surveyed)
-            yield from self._revoked(surveyed)
+            lock.add(summary)
+            yield from self._shared_key(summary)
+            yield from self._findings(summary)
+            yield from self._revoked(summary)
         yield from self._unexpected()
         yield from self._open_in_backups()
         if self._tree is self._store:
@@ -166,10 +175,10 @@ class _Verification:
 
     # -- objects --------------------------------------------------------------------------------------
 
-    def _findings(self, surveyed: Surveyed) -> Iterator[Observation]:
+    def _findings(self, summary: Summary) -> Iterator[Observation]:
         """What the planner's checks find about an object."""
-        action = surveyed.action
-        for finding in surveyed.findings:
+        action = summary.action
+        for finding in summary.findings:
             is_remark = finding.reason in _REMARKS
             yield Observation(
                 subject=action.id,
@@ -179,52 +188,53 @@ class _Verification:
             )
             if finding.reason is Reason.AWAITS_REQUEST:
                 self._awaited[action.id] = action.paths[0]
-        if surveyed.adopted is not None:
-            self._leave_out(surveyed, surveyed.adopted)
+        if summary.adopted is not None:
+            self._leave_out(summary, summary.adopted)
 
-    def _revoked(self, surveyed: Surveyed) -> Iterator[Observation]:
+    def _revoked(self, summary: Summary) -> Iterator[Observation]:
         """A certificate of the tree that API servers refuse: what it is for does not work with it."""
-        present = surveyed.observed.certificate if surveyed.observed is not None else None
         listed = self._inventory.revocations.active
-        credential = CredentialId.of_certificate(fingerprint(present)) if present and listed else None
+        told = str(summary.facts["fingerprint"]) if summary.facts is not None and listed else None
+        credential = CredentialId.of_certificate(told.removeprefix("sha256:")) if told is not None else None
         for each in listed:
             if each.credential == credential:
                 yield Observation(
-                    subject=surveyed.action.id,
+                    subject=summary.action.id,
                     reason=Reason.REVOKED,
-                    detail=f"is revoked ({each.reason}): `pkigen renew {surveyed.action.id}` makes another",
+                    detail=f"is revoked ({each.reason}): `pkigen renew {summary.action.id}` makes another",
                     severity=ObservationSeverity.REMARK,
                 )
 
-    def _leave_out(self, surveyed: Surveyed, adopted: Adopted) -> None:
+    def _leave_out(self, summary: Summary, adopted: Adopted) -> None:
         """What was not there when the cluster was taken over is on no edge, nor is a kubelet's own file."""
-        path = surveyed.action.paths[0]
-        if not isinstance(surveyed.item, DesiredCertificate):
+        path = summary.action.paths[0]
+        if not isinstance(summary.item, DesiredCertificate):
             self._unknown |= {path} if adopted.found == ABSENT else set()
-        elif surveyed.observed is not None and surveyed.observed.certificate is None:
+        elif summary.facts is None:
             # Whom a kubeconfig trusts is judged all the same, where there is one.
-            self._awaited[surveyed.action.id] = path if adopted.found == ABSENT else ""
+            self._awaited[summary.action.id] = path if adopted.found == ABSENT else ""
 
-    def _shared_key(self, surveyed: Surveyed) -> Iterator[Observation]:
+    def _shared_key(self, summary: Summary) -> Iterator[Observation]:
         """No two objects have one key; least of all may that of a CA, or of tokens, be another's."""
-        match surveyed.item:
+        match summary.item:
             case DesiredKeyPair() as item:
-                key = observe_key_pair(self._tree, item.private_path, item.public_path).private
-            case DesiredCertificate() if surveyed.observed and surveyed.observed.certificate:
-                key = public_der(surveyed.observed.certificate.public_key())
+                public = observe_key_pair(self._tree, item.private_path, item.public_path).private
+                key = spki_fingerprint(public) if public is not None else None
+            case DesiredCertificate() if summary.facts is not None:
+                key = str(summary.facts["spki"])
             case _:
                 return
         if key is None:
             return
         # By a digest of the public half: it is short, and memory holds one for every object of the cluster.
-        owner = self._keys.setdefault(hashlib.sha256(key).digest(), surveyed.action.id)
-        if owner != surveyed.action.id and not {owner, surveyed.action.id} <= self._may_share:
+        owner = self._keys.setdefault(key, summary.action.id)
+        if owner != summary.action.id and not {owner, summary.action.id} <= self._may_share:
             yield Observation(
-                subject=surveyed.action.id,
+                subject=summary.action.id,
                 reason=Reason.SHARED_KEY,
                 detail=f"has the same private key as {owner}",
                 severity=ObservationSeverity.FINDING
-                if surveyed.adopted is None
+                if summary.adopted is None
                 else ObservationSeverity.REMARK,
             )
 

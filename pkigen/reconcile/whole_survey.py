@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.crew import ALL_HANDS, Hands
+from pkigen.reconcile.division import Summary, summaries
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
 from pkigen.records import dataclass
@@ -79,7 +81,8 @@ def survey_for_plan(
     selection: Selection,
     progress: Progress,
     seen: WholeSurvey | None,
-) -> tuple[HashedView, Iterable[Surveyed]]:
+    hands: Hands = ALL_HANDS,
+) -> tuple[HashedView, Iterable[Summary]]:
     """What a plan is made from: every object, and the view that has the digests of what was read.
 
     Args:
@@ -90,6 +93,7 @@ def survey_for_plan(
         selection: What `renew` asks for.
         progress: Is told of each object that is looked at.
         seen: The survey of this directory, where there is one, and nothing is selected or moved.
+        hands: How many processes share it.
 
     Raises:
         AuthorityError: A CA is half there or unfit.
@@ -97,7 +101,7 @@ def survey_for_plan(
     if seen is not None:
         # Only whether each CA may sign is still to be asked.
         load_all(moved, inventory, now=now)
-        return seen.reader, seen.objects
+        return seen.reader, map(Summary.of, seen.objects)
     reader = HashedView(moved)
     survey = Survey(
         inventory=inventory,
@@ -108,4 +112,4 @@ def survey_for_plan(
         selection=selection,
         progress=progress,
     )
-    return reader, survey.objects()
+    return reader, summaries(survey, hands=hands)

@@ -19,7 +19,7 @@ from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.store import FileContent, MissingError, UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pkigen.state.observed import Reader, Tree
     from pkigen.state.vault import Vault
@@ -224,16 +224,30 @@ class HashedView(View):
     """Shows what is beneath it, and keeps digests of everything that was read through it.
 
     There is one for each file, and only one for each node, so that they stay few. No message of the system
-    goes into them: the same files give the same digests wherever the directory lies.
+    goes into them: the same files give the same digests wherever the directory lies. That a file of the
+    authority is read once more, and holds what it held, changes nothing: how often depends on how many
+    processes look.
     """
 
     def __init__(self, beneath: Reader) -> None:
         super().__init__(beneath)
         self._hashes: dict[str, hashlib._Hash] = {}
+        self._last: dict[str, str] = {}
+        self._heard: list[str] | None = None
 
     def note(self, name: str, text: str) -> None:
         """Take up something else that the outcome depends on."""
         self._update(name, text)
+
+    def listen(self) -> list[str]:
+        """Have all that is read from now on in a list, for the view that it is to be taken up in."""
+        self._heard = []
+        return self._heard
+
+    def take_up(self, heard: Iterable[str]) -> None:
+        """Take up what was read through a copy of this view, in another process."""
+        for text in heard:
+            self._found(text.partition("\0")[0], text)
 
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read, and add what was found, or why nothing was, to the digests."""
@@ -242,17 +256,28 @@ class HashedView(View):
         except StoreError as error:
             # Only what stands there, never where: the messages of errors name the directory.
             reason = error.reason if isinstance(error, UnreadableError) else ""
-            self._update(_group(path), f"{path}\0{type(error).__name__}\0{reason}")
+            self._found(path, f"{path}\0{type(error).__name__}\0{reason}")
             raise
         # Owner and times are left out: a copy of the directory has the same digests.
         digest = hashlib.sha256(content.data).hexdigest()
-        self._update(_group(path), f"{path}\0{content.mode:o}\0{digest}")
+        self._found(path, f"{path}\0{content.mode:o}\0{digest}")
         return content
 
     @property
     def digests(self) -> dict[str, str]:
         """The digests so far, by file, node, or name."""
         return {name: found.hexdigest()[:_SHOWN_DIGEST] for name, found in sorted(self._hashes.items())}
+
+    def _found(self, path: str, text: str) -> None:
+        """Take up what was found at a path."""
+        if self._heard is not None:
+            self._heard.append(text)
+        group = _group(path)
+        if group == path:
+            if self._last.get(path) == text:
+                return
+            self._last[path] = text
+        self._update(group, text)
 
     def _update(self, name: str, text: str) -> None:
         self._hashes.setdefault(name, hashlib.sha256()).update(f"{text}\0".encode())

@@ -170,8 +170,8 @@ def _writing(module: Module, node: ast.AST, _types_only: bool) -> Iterator[str]:
 
 
 def _own_pipe(module: Module, function: str) -> bool:
-    """The children of `key_makers` hand their keys over through a pipe."""
-    return module.name == "crypto.key_makers" and function == "os.write"
+    """Processes that work for another one are asked, and answer, through pipes."""
+    return module.name in {"worker", "crew", "crypto.key_makers"} and function == "os.write"
 
 
 def _opens_for_writing(call: ast.Call, owner: str) -> bool:
@@ -203,10 +203,8 @@ def _clock_and_randomness(module: Module, node: ast.AST, _types_only: bool) -> I
 def _printing(module: Module, node: ast.AST, _types_only: bool) -> Iterator[str]:  # noqa: FBT001 -- one signature
     if module.unit in OUTERMOST:
         return
-    # A forked child of `key_makers` ends without what the parent has planned for its own end.
-    if isinstance(node, ast.Call) and not (
-        module.name == "crypto.key_makers" and ast.unparse(node.func) == "os._exit"
-    ):
+    # A forked process ends without what its parent has planned for its own end.
+    if isinstance(node, ast.Call) and not (module.name == "worker" and ast.unparse(node.func) == "os._exit"):
         function = ast.unparse(node.func)
         if function in _ENDING_AND_PRINTING:
             yield f"{function} belongs to the command line"

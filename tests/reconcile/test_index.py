@@ -14,7 +14,7 @@ import pytest
 from pkigen.cli.reports.status import rows
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile import index, planner, survey
-from pkigen.reconcile.index import Glance, Index
+from pkigen.reconcile.index import Glance, PlanIndex
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.verify import verify
 from pkigen.store import Store
@@ -225,18 +225,18 @@ def test_no_byte_of_it_decides(settled: World) -> None:
     """Every byte flipped, and every length: what is planned is what a look finds, and nothing is raised."""
     path = settled.root / ".pkigen/index"
     whole = path.read_bytes()
-    assert Index.decode(whole) is not None
+    assert PlanIndex.decode(whole) is not None
     for at in range(len(whole)):
         for bits in (0x01, 0x80):
             torn = whole[:at] + bytes([whole[at] ^ bits]) + whole[at + 1 :]
-            assert Index.decode(torn) is None
-    assert not any(Index.decode(whole[:length]) for length in range(len(whole)))
+            assert PlanIndex.decode(torn) is None
+    assert not any(PlanIndex.decode(whole[:length]) for length in range(len(whole)))
     # Whoever wrote it has counted right, and means something else.
     content = json.loads(whole.partition(b"\n")[2])
     for name in content:
         for other in (None, [], {}, 0, "x", {"x": "x"}, {"x": []}):
             changed = json.dumps({**content, name: other}).encode()
-            found = Index.decode(index._sum(changed) + changed)  # noqa: SLF001 -- as a forger would
+            found = PlanIndex.decode(index._sum(changed) + changed)  # noqa: SLF001 -- as a forger would
             assert found is None or found.encode() != whole
 
 
@@ -248,7 +248,7 @@ def test_a_damaged_index_is_made_again_in_silence(
     for damaged in (b"", whole[:-1], whole.swapcase(), os.urandom(4096)):
         path.write_bytes(damaged)
         assert not plan_of(settled).changes
-        assert Index.decode(path.read_bytes()) is not None
+        assert PlanIndex.decode(path.read_bytes()) is not None
     assert len(looks) == len([b"", "cut", "other", "random"])
     assert capfd.readouterr() == ("", "")
 

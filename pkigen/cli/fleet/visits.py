@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pkigen.cli.console import flush
 from pkigen.cli.progress import progress
+from pkigen.crew import cores, crew
 from pkigen.errors import PkigenError, Problem, SpecError
-from pkigen.fleet.crew import cores, each_done
 from pkigen.records import dataclass
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def visits(
         what: What is done, for the bar.
     """
     flush()  # before processes are made that have a copy of what is not written yet
-    with progress().over(what, len(sites)) as step:
-        found = each_done(
-            lambda number: _Came.of(partial(work, sites[number])),
-            len(sites),
-            jobs=cores() if jobs is None else jobs,
-            died=lambda _, error: _Came(failure=failure_of(error)),
-        )
+    size = min(cores() if jobs is None else jobs, len(sites))
+    # In this order: showing progress may start a thread, and a process with threads should not fork.
+    with (
+        crew(lambda number: _Came.of(partial(work, sites[number])), size, tidies=True) as hands,
+        progress().over(what, len(sites)) as step,
+    ):
+        found = hands.results(len(sites), died=lambda _, error: _Came(failure=failure_of(error)))
         for site, came in zip(sites, found, strict=True):
             step()
             yield SiteVisit(site=site, found=came.found, failure=came.failure, notes=came.notes)
