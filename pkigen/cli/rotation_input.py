@@ -20,7 +20,8 @@ from pkigen.cli.options import (
 from pkigen.cli.session import Session, open_cluster
 from pkigen.errors import UsageError
 from pkigen.records import dataclass
-from pkigen.rotation.phases import RotationStep, WantedStep
+from pkigen.rotation.phases import WantedStep
+from pkigen.rotation.step_names import RotationStep
 
 PhaseOption = Annotated[
     RotationStep | None,

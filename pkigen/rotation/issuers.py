@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import CA, Phase, Slot, ca_id, ca_location
-from pkigen.rotation.phases import DROPPED, RotationStep
+from pkigen.rotation.phases import DROPPED
+from pkigen.rotation.step_names import RotationStep
 from pkigen.spec.authentication import CLUSTER_CA
 from pkigen.state.observed import observe_certificate, parse_certificates
 

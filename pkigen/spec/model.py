@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from pkigen import layout
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.errors import UsageError
 from pkigen.notation import IPAddress, host_text
 from pkigen.spec.addresses import parse_node_ip, split_host_port

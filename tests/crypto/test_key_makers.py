@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.key_makers import generated, making
-from pkigen.crypto.keys import (
-    KeyAlgorithm,
-    algorithm_of,
-    load_private,
-    private_pem,
-    public_der,
-)
+from pkigen.crypto.keys import algorithm_of, load_private, private_pem, public_der
 from pkigen.errors import PkigenError
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pkigen.desired.generations import Phase, Rotations
-from pkigen.rotation.phases import RotationStep, premises
+from pkigen.rotation.phases import premises
+from pkigen.rotation.step_names import RotationStep
 from tests.live import certificates
 from tests.rotation.phases import DAY, PKI, SMALL, Photograph, Workshop, spec_text
 

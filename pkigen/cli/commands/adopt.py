@@ -29,7 +29,7 @@ from pkigen.cli.reports.plan_lines import advice_line
 from pkigen.cli.session import session_of
 from pkigen.cli.system import directory_of, system_of
 from pkigen.desired.inventory import derive
-from pkigen.distributions.formats import Distribution
+from pkigen.distributions.names import Distribution
 from pkigen.errors import AdoptionError, UsageError
 from pkigen.layout import PUBLIC_MODE, SPEC_FILE
 from pkigen.reconcile.adopt import Import, TakenOver, take_over

@@ -21,8 +21,9 @@ from pkigen.cli.reports.tables import page
 from pkigen.cli.session import open_record
 from pkigen.cli.values import duration
 from pkigen.cli.values import object_name as object_name_value
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.csr import LARGEST_REQUEST
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
+from pkigen.crypto.keys import ALGORITHMS, private_pem
 
 if TYPE_CHECKING:
     from pkigen.access.requests import Request

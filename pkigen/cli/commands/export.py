@@ -19,7 +19,8 @@ from pkigen.cli.values import namespace as object_namespace
 from pkigen.cli.values import object_name
 from pkigen.distributions.authority_files import read_authority
 from pkigen.distributions.exported import ExportedFile, ExportMeans
-from pkigen.distributions.formats import ROWS, Distribution, files_for
+from pkigen.distributions.formats import ROWS, files_for
+from pkigen.distributions.names import Distribution
 from pkigen.distributions.sealing import sealed
 
 app = typer.Typer(add_completion=False)

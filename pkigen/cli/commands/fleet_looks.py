@@ -27,7 +27,7 @@ from pkigen.cli.values import duration
 from pkigen.errors import UsageError
 from pkigen.fleet.description import read_fleet
 from pkigen.notation import format_duration
-from pkigen.rotation.live import DEADLINE
+from pkigen.rotation.deadline import DEADLINE
 
 if TYPE_CHECKING:
     from datetime import datetime

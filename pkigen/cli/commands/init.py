@@ -26,7 +26,7 @@ from pkigen.cli.unlock import (
 from pkigen.errors import UsageError
 
 if TYPE_CHECKING:
-    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.crypto.algorithms import KeyAlgorithm
     from pkigen.desired.inventory import Inventory
 
 app = typer.Typer(add_completion=False)

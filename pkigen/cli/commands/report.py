@@ -18,7 +18,7 @@ from pkigen.cli.system import directory_of, system_of
 from pkigen.cli.values import duration
 from pkigen.errors import PkigenError
 from pkigen.notation import format_duration, printable
-from pkigen.rotation.live import DEADLINE
+from pkigen.rotation.deadline import DEADLINE
 
 app = typer.Typer(add_completion=False)
 _DEADLINE = format_duration(DEADLINE)

@@ -30,8 +30,9 @@ from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.desired.generations import CA_NAMES, ENCRYPTION_KEY, SA, ca_id, require_ca
 from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import require_private_files
-from pkigen.rotation.phases import RotationStep, WantedStep
+from pkigen.rotation.phases import WantedStep
 from pkigen.rotation.proof import Proof
+from pkigen.rotation.step_names import RotationStep
 from pkigen.rotation.steps import (
     CompletedStep,
     ProposedStep,

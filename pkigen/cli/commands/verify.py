@@ -24,7 +24,8 @@ from pkigen.notation import format_duration
 from pkigen.reconcile.checkout import looked_at
 from pkigen.reconcile.observations import Verified
 from pkigen.reconcile.verify import verify as verify_tree
-from pkigen.rotation.live import DEADLINE, look
+from pkigen.rotation.deadline import DEADLINE
+from pkigen.rotation.live import look
 from pkigen.rotation.live_revocations import Hold, Reviewer, ask_all
 
 app = typer.Typer(add_completion=False)
