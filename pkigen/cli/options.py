@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from pkigen.notation import format_duration
+from pkigen.rotation.deadline import DEADLINE
+
 
 class Format(enum.StrEnum):
     """How a result is written."""
@@ -23,6 +26,17 @@ class PlanFormat(enum.StrEnum):
     TEXT = "text"
     JSON = "json"
     YAML = "yaml"
+    MARKDOWN = "markdown"
+
+
+class VerifyForm(enum.StrEnum):
+    """How the findings of `verify` are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    SARIF = "sarif"
+    JUNIT = "junit"
     MARKDOWN = "markdown"
 
 
@@ -83,6 +97,7 @@ TemplatesOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 PlanFormatOption = Annotated[PlanFormat, typer.Option("--output", "-o", help="The output format.")]
+VerifyFormOption = Annotated[VerifyForm, typer.Option("--output", "-o", help="The output format.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Show every object, with its details and diffs.")]
 SaveOption = Annotated[
     Path | None,
@@ -96,6 +111,7 @@ TimeoutOption = Annotated[
         help="With --live: how long it may take; who has not answered by then counts as unreachable.",
     ),
 ]
+TIMEOUT = format_duration(DEADLINE)
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool,
@@ -111,5 +127,19 @@ RunbookOption = Annotated[
         "--runbook",
         metavar="DIR",
         help="Also write the restart steps to this directory, as text and as a shell script.",
+    ),
+]
+PassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="Read the passphrase from a file that only its owner can read.",
+    ),
+]
+PassphraseFdOption = Annotated[
+    int | None,
+    typer.Option(
+        "--passphrase-fd", metavar="N", min=0, help="Read the passphrase from this open descriptor."
     ),
 ]

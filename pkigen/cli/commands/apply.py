@@ -20,7 +20,8 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.revision import Revising, revise_saved
+from pkigen.cli.revision import revise_saved
+from pkigen.cli.revision_input import Revising
 from pkigen.cli.rotation_input import StepTerms
 from pkigen.cli.saved_plan import SavedPlan, is_saved_plan, require_forced
 from pkigen.cli.session import Session, open_cluster, open_record

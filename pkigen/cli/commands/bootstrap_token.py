@@ -11,10 +11,8 @@ import typer
 
 from pkigen.access import bootstrap
 from pkigen.access.kubeconfigs import Access, assemble
-from pkigen.cli.access_input import (
-    ServerOption,
-    trust_bundle,
-)
+from pkigen.cli.access_input import ServerOption
+from pkigen.cli.access_sources import trust_bundle
 from pkigen.cli.console import note, say_line
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import make_directory, require_writable, write_secret

@@ -17,8 +17,16 @@ from pkigen.airgap.carrier.media import write_file
 from pkigen.cli.commands.bundle_install import diff, inspect, install, rollback, verify
 from pkigen.cli.console import note, say, say_line, width
 from pkigen.cli.document import document
-from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument, TemplatesOption
-from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource
+from pkigen.cli.options import (
+    DirectoryOption,
+    Format,
+    FormatOption,
+    OwnSpecArgument,
+    PassphraseFdOption,
+    PassphraseFileOption,
+    TemplatesOption,
+)
+from pkigen.cli.passphrases import PassphraseSource
 from pkigen.cli.progress import progress
 from pkigen.cli.reports import outcomes
 from pkigen.cli.reports.bundle_text import reader_of

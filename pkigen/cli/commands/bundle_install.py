@@ -17,12 +17,19 @@ from pkigen.airgap.bundles.record import read_installed
 from pkigen.airgap.carrier.bundle_key import fingerprint
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, require_key, unwrap
 from pkigen.airgap.carrier.media import read_file
-from pkigen.cli.bundle_visit import DirectoryOption, FileArgument, PinOption, Visit, visit_of, visiting
+from pkigen.cli.bundle_input import DirectoryOption, FileArgument, PinOption, VisitOptions, visiting
+from pkigen.cli.bundle_visit import Visit, visit_of
 from pkigen.cli.console import agreed, note, say, say_line, width
 from pkigen.cli.document import document
 from pkigen.cli.host import IdentityOption, RootOption, changing, looking
-from pkigen.cli.options import ForceOption, Format, FormatOption, YesOption
-from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption
+from pkigen.cli.options import (
+    ForceOption,
+    Format,
+    FormatOption,
+    PassphraseFdOption,
+    PassphraseFileOption,
+    YesOption,
+)
 from pkigen.cli.reports import outcomes, structured, structured_bundle
 from pkigen.cli.reports.backups_text import backups_text
 from pkigen.cli.reports.bundle_text import (
@@ -41,8 +48,9 @@ from pkigen.store import Store
 
 
 @visiting
-def verify(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
+def verify(wish: VisitOptions, *, output: FormatOption = Format.TEXT) -> None:
     """Check all of what install checks, and write nothing."""
+    visit = visit_of(wish)
     with document(output) as content, visit.reading() as store:
         bundle, installed = visit.admitted(store)
         bundle, _ = visit.changes(bundle, store, installed)
@@ -70,15 +78,17 @@ def inspect(
     if runbook and output is not Format.TEXT:
         raise UsageError("--runbook prints text and cannot be combined with --output")
     visit = visit_of(
-        context,
-        file,
-        root=root,
-        pin=pin,
-        identity=identity,
-        passphrase_file=passphrase_file,
-        passphrase_fd=passphrase_fd,
-        allow_older=True,
-        certificates_dir=certificates_dir,
+        VisitOptions(
+            context=context,
+            file=file,
+            root=root,
+            pin=pin,
+            identity=identity,
+            passphrase_file=passphrase_file,
+            passphrase_fd=passphrase_fd,
+            allow_older=True,
+            certificates_dir=certificates_dir,
+        )
     )
     envelope = unwrap(read_file(file, limit=LARGEST_BUNDLE), pin=visit.pin)
     if visit.pin is None:
@@ -97,8 +107,9 @@ def inspect(
 
 
 @visiting
-def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
+def diff(wish: VisitOptions, *, output: FormatOption = Format.TEXT) -> None:
     """Show what install would change on this host, and write nothing."""
+    visit = visit_of(wish)
     with visit.reading() as store:
         bundle, installed = visit.admitted(store)
         bundle, changes = visit.changes(bundle, store, installed)
@@ -111,13 +122,13 @@ def diff(visit: Visit, *, output: FormatOption = Format.TEXT) -> None:
 
 
 @visiting
-def install(visit: Visit, *, yes: YesOption = False, output: FormatOption = Format.TEXT) -> None:
+def install(wish: VisitOptions, *, yes: YesOption = False, output: FormatOption = Format.TEXT) -> None:
     """Check a bundle, show what it changes, ask, and install it: whole or not at all.
 
     What is replaced goes to a backup first; `pkigen airgap bundle rollback` brings it back.
     """
     with document(output) as content:
-        content.update(_install(visit, yes=yes))
+        content.update(_install(visit_of(wish), yes=yes))
 
 
 def _install(visit: Visit, *, yes: bool) -> dict[str, Any]:

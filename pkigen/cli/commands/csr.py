@@ -12,7 +12,7 @@ from pkigen.access.csr_objects import object_name, request_object
 from pkigen.access.identities import approved
 from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import make_request, read_request
-from pkigen.cli.access_input import read_bounded
+from pkigen.cli.access_sources import read_bounded
 from pkigen.cli.console import note, say
 from pkigen.cli.directory import NoClusterError
 from pkigen.cli.options import DirectoryOption

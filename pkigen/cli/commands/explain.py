@@ -16,7 +16,7 @@ from pkigen.access import explanation, failures
 from pkigen.access.file_text import file_text
 from pkigen.access.handshakes import Known
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-from pkigen.cli.access_input import read_bounded, reference_reader
+from pkigen.cli.access_sources import read_bounded, reference_reader
 from pkigen.cli.console import say
 from pkigen.cli.directory import NoClusterError
 from pkigen.cli.document import document

@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from pkigen.cli.console import note, say_line
+from pkigen.cli.distribution_sources import read_source
 from pkigen.cli.export_input import ExportOptions, exporting
+from pkigen.cli.external_etcd import external_etcd
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import make_directory, require_outside, write_all_new
 from pkigen.cli.session import open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import namespace as object_namespace
 from pkigen.cli.values import object_name
+from pkigen.crypto.age import Recipient
 from pkigen.distributions.authority_files import read_authority
 from pkigen.distributions.exported import ExportedFile, ExportMeans
 from pkigen.distributions.formats import ROWS, files_for
@@ -55,6 +58,7 @@ def export(
     instead of one of its own. The files hold the private keys, unencrypted, readable only by you: whoever
     has them is the cluster.
     """
+    recipients = tuple(map(Recipient, options.recipients))
     session = open_cluster(context, spec, directory).with_keys(unlocking)
     called = str(object_name(name or session.inventory.cluster.file_name))
     place = str(object_namespace(namespace))
@@ -71,20 +75,19 @@ def export(
             now=session.now,
             overlaps=row.overlaps,
         )
-    authority = replace(authority, external_etcd=options.external_etcd(now=session.now))
+    authority = replace(authority, external_etcd=external_etcd(options.etcd, now=session.now))
     means = ExportMeans(
         now=session.now,
         entropy=session.system.entropy,
-        base=options.kept,
+        base=None if options.base is None else read_source([str(options.base)]),
     )
     files = files_for(distribution, authority, means)
-    if options.recipients:
+    if recipients:
         files = tuple(
-            sealed(each, options.recipients, now=session.now, entropy=session.system.entropy)
-            for each in files
+            sealed(each, recipients, now=session.now, entropy=session.system.entropy) for each in files
         )
     _write(files, target)
-    if options.recipients:
+    if recipients:
         note("open what is sealed where it is used: `sops decrypt FILE`, `age --decrypt FILE`")
     note("next: " + row.next_step.format(out=shlex.quote(str(target)), name=called))
 

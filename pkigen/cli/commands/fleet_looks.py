@@ -13,8 +13,8 @@ from pkigen.cli.console import note, say, say_lines, width
 from pkigen.cli.directory import is_cluster
 from pkigen.cli.fleet.endings import require_all, tell_notes
 from pkigen.cli.fleet.members import Circumstances
-from pkigen.cli.fleet.options import FleetArgument, JobsOption
-from pkigen.cli.fleet.statuses import FleetForm, statuses
+from pkigen.cli.fleet.options import FleetArgument, FleetForm, JobsOption
+from pkigen.cli.fleet.statuses import statuses
 from pkigen.cli.options import TemplatesOption, TimeoutOption
 from pkigen.cli.outputs import write_parts, write_text
 from pkigen.cli.problems import ExitCode

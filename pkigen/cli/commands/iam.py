@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pkigen.access.iam import LARGEST_CONFIG_MAP, Current, config_map, read_current
-from pkigen.cli.access_input import read_bounded
+from pkigen.cli.access_sources import read_bounded
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.session import Session, open_record, open_spec

@@ -11,7 +11,7 @@ from pkigen.access import merge
 from pkigen.access.collisions import CollisionError
 from pkigen.access.kubeconfig_summary import lines
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
-from pkigen.cli.access_input import LARGEST_REFERENCE, read_bounded, reference_reader
+from pkigen.cli.access_sources import LARGEST_REFERENCE, read_bounded, reference_reader
 from pkigen.cli.console import note, say
 from pkigen.cli.document import document
 from pkigen.cli.options import Format, FormatOption

@@ -22,13 +22,15 @@ from pkigen.cli.options import (
     ForceOption,
     Format,
     FormatOption,
+    PassphraseFdOption,
+    PassphraseFileOption,
     RunbookOption,
     SaveOption,
     TemplatesOption,
     YesOption,
 )
 from pkigen.cli.outputs import make_directory, write_text
-from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
+from pkigen.cli.passphrases import PassphraseSource, read_identity
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
 from pkigen.cli.session import Session, open_cluster, open_directory
 from pkigen.cli.system import System, directory_of, system_of

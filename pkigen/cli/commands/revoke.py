@@ -12,10 +12,11 @@ import typer
 
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.access.revoking import NamedCredential, RevocationScope, require_reason, revoked_by
-from pkigen.cli.access_input import read_bounded, read_reference, reference_reader
+from pkigen.cli.access_sources import read_bounded, read_reference, reference_reader
 from pkigen.cli.console import note
 from pkigen.cli.options import DirectoryOption, TemplatesOption
-from pkigen.cli.revision import Revising, revise, revising
+from pkigen.cli.revision import revise
+from pkigen.cli.revision_input import Revising, revising
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked

@@ -15,11 +15,8 @@ from pkigen.access.identities import ApprovedIdentity, approved_person
 from pkigen.access.kubeconfigs import assemble
 from pkigen.access.request_forms import request_pem
 from pkigen.access.requests import Request, read_request
-from pkigen.cli.access_input import (
-    Reaching,
-    reaching,
-    read_bounded,
-)
+from pkigen.cli.access_input import Reaching, reaching
+from pkigen.cli.access_sources import read_bounded
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import require_writable, write_secret, write_text

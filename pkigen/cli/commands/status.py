@@ -248,7 +248,7 @@ def _written(
         case Form.ICS:
             return status_forms.calendar(found, cluster=cluster, now=session.now)
         case _:
-            from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+            from pkigen.cli.reports import structured
 
             content = status_forms.structure(found, cluster=cluster, now=session.now)
             content["rotations"] = structured.rotations(session.inventory.rotations)
@@ -263,7 +263,7 @@ def _foreign(
     directory: Path, output: Form, *, now: datetime, columns: int | None, choice: _Choice
 ) -> _StatusLook:
     """The same of a cluster that pkigen did not make: its name is the directory's, nothing is in progress."""
-    from pkigen.cli.foreign import foreign_rows  # noqa: PLC0415 -- only others' files need it
+    from pkigen.cli.foreign import foreign_rows
 
     found = choice(foreign_rows(directory, now=now))
     content = _foreign_written(found, output, directory=directory, now=now, columns=columns)
@@ -282,6 +282,6 @@ def _foreign_written(
         case Form.ICS:
             return status_forms.calendar(found, cluster=name, now=now)
         case _:
-            from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+            from pkigen.cli.reports import structured
 
             return structured.dump(status_forms.structure(found, cluster=name, now=now), output) + "\n"

@@ -9,7 +9,8 @@ import typer
 
 from pkigen.access.account_token import claims_of, parse_account, sign_token
 from pkigen.access.kubeconfigs import assemble
-from pkigen.cli.access_input import Reaching, reaching, trust_bundle
+from pkigen.cli.access_input import Reaching, reaching
+from pkigen.cli.access_sources import trust_bundle
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import require_writable, write_secret

@@ -9,7 +9,8 @@ import typer
 from pkigen.access.revoking import lifted_by
 from pkigen.cli.commands.revoke import found_of, scope_of
 from pkigen.cli.options import DirectoryOption, TemplatesOption
-from pkigen.cli.revision import Revising, revise, revising
+from pkigen.cli.revision import revise
+from pkigen.cli.revision_input import Revising, revising
 from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.desired.revocations import CredentialId, Revocation, RevocationChange, in_order

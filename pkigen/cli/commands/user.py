@@ -20,12 +20,8 @@ from pkigen.access.own_credential import (
     service_account_keys,
     token_credential,
 )
-from pkigen.cli.access_input import (
-    Reaching,
-    reaching,
-    read_bounded,
-    trust_bundle,
-)
+from pkigen.cli.access_input import Reaching, reaching
+from pkigen.cli.access_sources import read_bounded, trust_bundle
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.outputs import write_secret

@@ -10,9 +10,16 @@ import typer
 
 from pkigen.adoption.gathered import is_foreign
 from pkigen.cli.console import note, say, say_lines, width
-from pkigen.cli.examined import VerifyForm, VerifyFormOption, open_examined
+from pkigen.cli.examined import open_examined
 from pkigen.cli.git_index import tracked_secrets
-from pkigen.cli.options import DirectoryOption, ExaminedArgument, TemplatesOption, TimeoutOption
+from pkigen.cli.options import (
+    DirectoryOption,
+    ExaminedArgument,
+    TemplatesOption,
+    TimeoutOption,
+    VerifyForm,
+    VerifyFormOption,
+)
 from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.live_text import held_lines, live_lines
@@ -59,7 +66,7 @@ def verify(
     """
     within = duration(timeout, "--timeout")
     if spec is not None and not live and is_foreign(spec):
-        from pkigen.cli.foreign import verify_foreign  # noqa: PLC0415 -- only others' files need it
+        from pkigen.cli.foreign import verify_foreign
 
         verify_foreign(system_of(context), spec, output)
         return
@@ -84,12 +91,12 @@ def _say_verified(verified: Verified, session: Session, output: VerifyForm) -> N
             note(f"remark: {each.subject}: {each.detail}")
         say_lines(_lines(verified))
     elif output in _PLAIN:
-        from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+        from pkigen.cli.reports import structured
 
         say(structured.dump(structured.verified(verified), output))
     else:
-        from pkigen.cli.foreign import say_report  # noqa: PLC0415 -- only these forms pay for it
-        from pkigen.cli.reports.audit_forms import of_verified  # noqa: PLC0415
+        from pkigen.cli.foreign import say_report
+        from pkigen.cli.reports.audit_forms import of_verified
 
         say_report(of_verified(verified, directory=str(session.root), now=session.now), output)
 
@@ -116,7 +123,7 @@ def _verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> 
         say_lines(held_lines(held, count=len(session.inventory.revocations.active)))
         say_lines(live_lines(seen, cluster=cluster, width=width()))
     else:
-        from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
+        from pkigen.cli.reports import structured
 
         say(structured.dump(structured.live(seen, held, cluster=cluster), output))
     if seen.findings or any(each.hold is not Hold.CURRENT for each in held):
