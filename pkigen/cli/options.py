@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the forms in which commands write their results."""
 
 from __future__ import annotations
 
@@ -38,6 +38,27 @@ class VerifyForm(enum.StrEnum):
     SARIF = "sarif"
     JUNIT = "junit"
     MARKDOWN = "markdown"
+
+
+class StatusForm(enum.StrEnum):
+    """How the status is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    PROMETHEUS = "prometheus"
+    ICS = "ics"
+
+
+class GraphForm(enum.StrEnum):
+    """How the graph is written."""
+
+    TEXT = "text"
+    SVG = "svg"
+    DOT = "dot"
+    MERMAID = "mermaid"
+    JSON = "json"
+    YAML = "yaml"
 
 
 SpecArgument = Annotated[
