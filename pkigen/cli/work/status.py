@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pkigen.airgap.offline.pending import read_pending
+from pkigen.airgap.offline.outstanding import outstanding
 from pkigen.cli import watch
 from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import StatusForm
@@ -93,7 +93,7 @@ def look_at_cluster(
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
         found = choice(session.rows(tree))
-        pending = read_pending(tree)
+        pending = outstanding(tree)
         beside = _Beside(
             requests=pending.requests if pending is not None else None,
             in_cluster=session.in_cluster(tree),
