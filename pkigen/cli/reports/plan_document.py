@@ -4,8 +4,6 @@ The models are its published JSON Schema (`pkigen validate --schema plan`, docs/
 only ever added to a version; who reads a document passes over those that it does not know.
 """
 
-from __future__ import annotations
-
 import enum
 import json
 from datetime import datetime
