@@ -41,10 +41,7 @@ def keys_guessed(arguments: Sequence[str]) -> tuple[KeyAlgorithm, ...]:
 
     A wrong guess costs some work of another process; what is made depends on the spec as it is read.
     """
-    if any(each.startswith(_WITHOUT_KEYS) for each in arguments):
-        return ()
-    specs = [Path(each) for each in arguments if each.endswith(_ENDINGS)]
-    text = _text_of(specs[0]) if specs else b""
+    text = b"" if any(each.startswith(_WITHOUT_KEYS) for each in arguments) else _spec_among(arguments)
     if not any(name.encode() in text for name in KeyAlgorithm):
         return ()
     from pkigen.crypto.keys import ALGORITHMS
@@ -54,8 +51,9 @@ def keys_guessed(arguments: Sequence[str]) -> tuple[KeyAlgorithm, ...]:
     return next(((name,) * count for name in slow), ())
 
 
-def _text_of(spec: Path) -> bytes:
-    """What a spec says; what can be read once only, such as a pipe, is left to whoever reads it."""
+def _spec_among(arguments: Sequence[str]) -> bytes:
+    """The text of a spec; what can be read once only, such as a pipe, is left to whoever reads it."""
+    spec = next((Path(each) for each in arguments if each.endswith(_ENDINGS)), Path())
     with suppress(OSError):
         if spec.is_file() and spec.stat().st_size <= _LARGEST_GUESSED:
             return spec.read_bytes()
