@@ -88,7 +88,7 @@ class Crew(Generic[T]):
     def __init__(self, work: Callable[[int], T], *, tidies: bool) -> None:
         self._work = work
         self._tidies = tidies
-        self._members: list[_Member] = []
+        self._members: list[_CrewMember] = []
 
     def hire(self, size: int) -> None:
         """Make so many; where the system gives fewer, fewer have to do."""
@@ -96,8 +96,8 @@ class Crew(Generic[T]):
             for _ in range(size):
                 self._members.append(self._hired())
 
-    def _hired(self) -> _Member:
-        return _Member(partial(_serve, self._work), self._members, tidies=self._tidies)
+    def _hired(self) -> _CrewMember:
+        return _CrewMember(partial(_serve, self._work), self._members, tidies=self._tidies)
 
     def results(self, count: int, died: Callable[[int, DeadWorkerError], T] | None = None) -> Iterator[T]:
         """All results in the order of their numbers; those that come too early wait, a few at most.
@@ -151,11 +151,11 @@ class Crew(Generic[T]):
         self._members.clear()
 
 
-class _Member:
+class _CrewMember:
     """One process, and the number that it works on."""
 
     def __init__(
-        self, life: Callable[[int, int], object], others: Iterable[_Member], *, tidies: bool
+        self, life: Callable[[int, int], object], others: Iterable[_CrewMember], *, tidies: bool
     ) -> None:
         self.number: int | None = None
         self._tidies = tidies

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.spec.model import ClusterSpec
 from pkigen.spec.validation import Severity, findings

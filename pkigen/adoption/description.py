@@ -29,7 +29,8 @@ from pkigen.adoption.topology import (
     members_missing,
     releases_apart,
 )
-from pkigen.crypto.keys import KeyAlgorithm, describe
+from pkigen.crypto.algorithms import KeyAlgorithm
+from pkigen.crypto.keys import describe
 from pkigen.crypto.names import sans_of
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA

@@ -10,7 +10,8 @@ from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.generations import Phase
 from pkigen.records import dataclass
 from pkigen.rotation.live import OBSERVABLE, Sight
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+from pkigen.rotation.step_names import RotationStep
 from pkigen.state.reasons import TIME_REASONS
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from pkigen.cli.system import directory_of, system_of
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredSecret
 from pkigen.distributions.described import described
-from pkigen.distributions.formats import ROWS, Distribution
+from pkigen.distributions.formats import ROWS
 from pkigen.distributions.imported import imported
+from pkigen.distributions.names import Distribution
 from pkigen.errors import UsageError
 from pkigen.layout import PUBLIC_MODE, SECRET_MODE, SPEC_FILE
 from pkigen.reconcile.adopt import Import, take_over

@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
 from pkigen.cli.console import Colour, choose_colour, flush, one_run, silence
+from pkigen.cli.key_forecast import keys_ahead
 from pkigen.cli.options import DirectoryOption
 from pkigen.cli.problems import ExitCode, is_panic, report
 from pkigen.cli.system import Invocation, System
@@ -330,7 +331,10 @@ def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:
     if _COMPLETION in os.environ:
         group.main(prog_name="pkigen")  # answers the shell, and exits
     try:
-        with group.make_context("pkigen", list(arguments), obj=invocation) as context:
+        with (
+            keys_ahead(arguments) as invocation.makers,
+            group.make_context("pkigen", list(arguments), obj=invocation) as context,
+        ):
             group.invoke(context)
     except typer.Exit as end:
         return end.exit_code

@@ -1,13 +1,11 @@
-"""One bundle at one host, as the commands look at it that are run there; and the options that they share."""
+"""One bundle at one host, as the commands look at it that are run there."""
 
 from __future__ import annotations
 
 import socket
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from pkigen.airgap.bundles.admission import Host, require_admissible
 from pkigen.airgap.bundles.install import Change, Difference, compare
@@ -20,9 +18,8 @@ from pkigen.airgap.carrier.media import read_file
 from pkigen.airgap.carrier.paths import IDENTITY, PENDING
 from pkigen.airgap.enrolment.identity import identity_of
 from pkigen.airgap.enrolment.join import join
-from pkigen.cli.grouped import grouped
-from pkigen.cli.host import IdentityOption, NodeOption, RootOption, changing, looking
-from pkigen.cli.passphrases import PassphraseFdOption, PassphraseFileOption, PassphraseSource, read_identity
+from pkigen.cli.host import changing, looking
+from pkigen.cli.passphrases import PassphraseSource, read_identity
 from pkigen.cli.system import System, system_of
 from pkigen.cli.values import duration
 from pkigen.crypto.age import Unseal, is_passphrase_sealed
@@ -30,32 +27,9 @@ from pkigen.errors import BundleError
 from pkigen.records import dataclass
 from pkigen.store import Store
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The bundle.")]
-PinOption = Annotated[
-    str | None,
-    typer.Option(
-        "--pin",
-        metavar="FINGERPRINT",
-        help="The cluster's bundle key, as `init` and `bundle create` print it.  "
-        "[default: the one of the last install]",
-    ),
-]
-MaxAgeOption = Annotated[
-    str, typer.Option("--max-age", metavar="DURATION", help="The oldest bundle to accept.")
-]
-AllowOlderOption = Annotated[
-    bool, typer.Option("--allow-older", help="Accept a bundle older than what is installed.")
-]
-DirectoryOption = Annotated[
-    str | None,
-    typer.Option(
-        "--certificates-dir",
-        metavar="DIR",
-        help="Accept certificates in this directory, if the spec's certificates.directory is not "
-        "/etc/kubernetes/pki.",
-    ),
-]
-_A_MONTH = "720h"
+if TYPE_CHECKING:
+    from pkigen.cli.bundle_input import VisitOptions
+
 _INSTALLABLE = {BundleKind.NODE, BundleKind.CERTIFICATES}
 
 
@@ -154,34 +128,17 @@ class Visit:
         return found
 
 
-def visit_of(
-    context: typer.Context,
-    file: FileArgument,
-    *,
-    root: RootOption = Path("/"),
-    node: NodeOption = None,
-    pin: PinOption = None,
-    identity: IdentityOption = None,
-    passphrase_file: PassphraseFileOption = None,
-    passphrase_fd: PassphraseFdOption = None,
-    max_age: MaxAgeOption = _A_MONTH,
-    allow_older: AllowOlderOption = False,
-    certificates_dir: DirectoryOption = None,
-) -> Visit:
-    """What the command line says."""
+def visit_of(wish: VisitOptions) -> Visit:
+    """The bundle and the host that the command line names."""
     return Visit(
-        system=system_of(context),
-        root=root,
-        file=file,
-        node=node or socket.gethostname().lower(),
-        pin=parse_pin(pin) if pin is not None else None,
-        identity=identity,
-        source=PassphraseSource(file=passphrase_file, descriptor=passphrase_fd),
-        max_age=duration(max_age, "--max-age"),
-        allow_older=allow_older,
-        directory=certificates_dir,
+        system=system_of(wish.context),
+        root=wish.root,
+        file=wish.file,
+        node=wish.node or socket.gethostname().lower(),
+        pin=parse_pin(wish.pin) if wish.pin is not None else None,
+        identity=wish.identity,
+        source=PassphraseSource(file=wish.passphrase_file, descriptor=wish.passphrase_fd),
+        max_age=duration(wish.max_age, "--max-age"),
+        allow_older=wish.allow_older,
+        directory=wish.certificates_dir,
     )
-
-
-visiting = grouped(visit_of)
-"""A command that is given a `Visit`, and its options."""

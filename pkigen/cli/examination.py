@@ -19,7 +19,8 @@ from pkigen.errors import PkigenError, UsageError
 from pkigen.reconcile.checkout import looked_at
 from pkigen.reconcile.verify import verify
 from pkigen.records import dataclass
-from pkigen.rotation.live import DEADLINE, look
+from pkigen.rotation.deadline import DEADLINE
+from pkigen.rotation.live import look
 from pkigen.rotation.phases import COMMANDS
 from pkigen.state.ledger import read_ledger
 

@@ -5,12 +5,8 @@ What reads such files is a large part of pkigen: who looks at a cluster of pkige
 
 from __future__ import annotations
 
-import enum
 import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.adoption.gathered import is_foreign
@@ -20,21 +16,11 @@ from pkigen.cli.system import directory_of
 from pkigen.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
+
     from pkigen.cli.session import Session
-
-
-class VerifyForm(enum.StrEnum):
-    """How the findings of `verify` are written."""
-
-    TEXT = "text"
-    JSON = "json"
-    YAML = "yaml"
-    SARIF = "sarif"
-    JUNIT = "junit"
-    MARKDOWN = "markdown"
-
-
-VerifyFormOption = Annotated[VerifyForm, typer.Option("--output", "-o", help="The output format.")]
 
 
 def open_examined(

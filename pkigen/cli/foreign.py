@@ -19,7 +19,7 @@ from pkigen.adoption.judgements import judgements
 from pkigen.adoption.recorded import record_beside
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.cli.console import say, say_lines
-from pkigen.cli.examined import VerifyForm
+from pkigen.cli.options import VerifyForm
 from pkigen.cli.problems import ExitCode
 from pkigen.cli.reports import audit_forms, structured
 from pkigen.cli.reports.status import StatusRow

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkigen.airgap.carrier.paths import IDENTITY
-from pkigen.cli.system import System
 from pkigen.errors import UsageError
-from pkigen.store import Store
-from pkigen.store.paths import NODE_PRIVATE
+
+if TYPE_CHECKING:
+    from pkigen.cli.system import System
+    from pkigen.store import Store
 
 RootOption = Annotated[Path, typer.Option("--root", metavar="DIR", help="The node's root directory.")]
 NodeOption = Annotated[
@@ -29,12 +30,18 @@ IdentityOption = Annotated[
 
 def looking(system: System, root: Path) -> Store:
     """A node for reading."""
+    from pkigen.store import Store
+    from pkigen.store.paths import NODE_PRIVATE
+
     require_root(root)
     return Store.open_reading(root, filesystem=system.filesystem, private=NODE_PRIVATE)
 
 
 def changing(system: System, root: Path, command: str) -> Store:
     """A node, held alone."""
+    from pkigen.store import Store
+    from pkigen.store.paths import NODE_PRIVATE
+
     require_root(root)
     return Store.open(
         root, command=command, now=system.clock(), filesystem=system.filesystem, private=NODE_PRIVATE

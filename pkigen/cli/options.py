@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the forms in which commands write their results."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from pkigen.notation import format_duration
+from pkigen.rotation.deadline import DEADLINE
 
 
 class Format(enum.StrEnum):
@@ -24,6 +27,38 @@ class PlanFormat(enum.StrEnum):
     JSON = "json"
     YAML = "yaml"
     MARKDOWN = "markdown"
+
+
+class VerifyForm(enum.StrEnum):
+    """How the findings of `verify` are written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
+class StatusForm(enum.StrEnum):
+    """How the status is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    PROMETHEUS = "prometheus"
+    ICS = "ics"
+
+
+class GraphForm(enum.StrEnum):
+    """How the graph is written."""
+
+    TEXT = "text"
+    SVG = "svg"
+    DOT = "dot"
+    MERMAID = "mermaid"
+    JSON = "json"
+    YAML = "yaml"
 
 
 SpecArgument = Annotated[
@@ -83,6 +118,7 @@ TemplatesOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--output", "-o", help="The output format.")]
 PlanFormatOption = Annotated[PlanFormat, typer.Option("--output", "-o", help="The output format.")]
+VerifyFormOption = Annotated[VerifyForm, typer.Option("--output", "-o", help="The output format.")]
 FullOption = Annotated[bool, typer.Option("--full", help="Show every object, with its details and diffs.")]
 SaveOption = Annotated[
     Path | None,
@@ -96,6 +132,7 @@ TimeoutOption = Annotated[
         help="With --live: how long it may take; who has not answered by then counts as unreachable.",
     ),
 ]
+TIMEOUT = format_duration(DEADLINE)
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ForceOption = Annotated[
     bool,
@@ -111,5 +148,19 @@ RunbookOption = Annotated[
         "--runbook",
         metavar="DIR",
         help="Also write the restart steps to this directory, as text and as a shell script.",
+    ),
+]
+PassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        metavar="FILE",
+        help="Read the passphrase from a file that only its owner can read.",
+    ),
+]
+PassphraseFdOption = Annotated[
+    int | None,
+    typer.Option(
+        "--passphrase-fd", metavar="N", min=0, help="Read the passphrase from this open descriptor."
     ),
 ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pkigen.cli.session import Session
     from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Action, Plan
-    from pkigen.rotation.phases import RotationStep
+    from pkigen.rotation.step_names import RotationStep
     from pkigen.state.observed import Reader
 
 logger = logging.getLogger(__name__)

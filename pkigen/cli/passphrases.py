@@ -5,9 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from pkigen.airgap.carrier.media import read_file
 from pkigen.cli.console import note
@@ -18,21 +15,6 @@ from pkigen.records import dataclass
 # In bytes; a passphrase file that is larger is another file.
 _LARGEST = 1 << 12
 TERMINAL = "/dev/tty"
-
-PassphraseFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--passphrase-file",
-        metavar="FILE",
-        help="Read the passphrase from a file that only its owner can read.",
-    ),
-]
-PassphraseFdOption = Annotated[
-    int | None,
-    typer.Option(
-        "--passphrase-fd", metavar="N", min=0, help="Read the passphrase from this open descriptor."
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

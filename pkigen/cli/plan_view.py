@@ -8,7 +8,6 @@ from typing import Any
 
 from pkigen.cli.console import note, say, say_lines
 from pkigen.cli.options import PlanFormat
-from pkigen.cli.outputs import write_text
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_document import PlanDocument
@@ -30,5 +29,7 @@ def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False
 
 def save_plan(content: dict[str, Any], file: Path, words: str) -> None:
     """Write a plan for review, and say how exactly that is applied to the cluster that these words name."""
+    from pkigen.cli.outputs import write_text  # noqa: PLC0415 -- most plans are only looked at
+
     write_text(file, structured.dump(content, "json") + "\n")
     note(f"saved: apply exactly this plan with `pkigen apply {shlex.quote(str(file))} {words}`")

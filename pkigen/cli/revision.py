@@ -3,60 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.change import Consent, agree, say_applied
 from pkigen.cli.console import note, say_line
-from pkigen.cli.grouped import grouped
-from pkigen.cli.options import Format, FormatOption, PlanFormat, SaveOption, YesOption
+from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.saved_plan import PlanRequest, SavedPlan, plan_content
 from pkigen.desired.authorization import configuration_path
-from pkigen.errors import UsageError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.revocation_list import require_bearable, require_enforced, with_change
-from pkigen.records import dataclass
 from pkigen.state.authority_record import require_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pkigen.cli.revision_input import Revising
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.revocations import RevocationChange
     from pkigen.store import Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revising:
-    """What becomes of the plan."""
-
-    yes: bool
-    output: Format
-    save: Path | None = None
-    dry_run: bool = False
-
-
-def _revising(
-    *,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; write nothing.")
-    ] = False,
-    save: SaveOption = None,
-    yes: YesOption = False,
-    output: FormatOption = Format.TEXT,
-) -> Revising:
-    if dry_run and save is not None:
-        raise UsageError("--dry-run and --save cannot be combined", hint="--save changes nothing either")
-    return Revising(yes=yes, output=output, save=save, dry_run=dry_run)
-
-
-revising = grouped(_revising)
-"""A command that is given its `Revising`, and the options that it is made of."""
 
 
 def revise(

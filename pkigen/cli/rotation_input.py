@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,10 +17,13 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.session import Session, open_cluster
 from pkigen.errors import UsageError
 from pkigen.records import dataclass
-from pkigen.rotation.phases import RotationStep, WantedStep
+from pkigen.rotation.step_names import RotationStep
+
+if TYPE_CHECKING:
+    from pkigen.cli.session import Session
+    from pkigen.rotation.phases import WantedStep
 
 PhaseOption = Annotated[
     RotationStep | None,
@@ -67,6 +70,8 @@ class RotationOptions:
 
     def open(self, spec: Path | None) -> Session:
         """The cluster that rotates."""
+        from pkigen.cli.session import open_cluster
+
         return open_cluster(self.context, spec, self.directory, templates=self.templates)
 
 
@@ -83,6 +88,8 @@ def _rotating(
     templates: TemplatesOption = None,
     output: FormatOption = Format.TEXT,
 ) -> RotationOptions:
+    from pkigen.rotation.phases import WantedStep
+
     if prove and runbook is not None:
         raise UsageError(
             "--prove and --runbook cannot be combined",

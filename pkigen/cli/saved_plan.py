@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkigen import layout
-from pkigen.airgap.offline.pending import read_pending
+from pkigen.airgap.offline.outstanding import outstanding
 from pkigen.cli.console import note
 from pkigen.cli.plan_difference import moved, verb
 from pkigen.cli.reports import structured
@@ -160,7 +160,7 @@ def plan_content(
         request: What it was asked for.
         spec: The SHA-256 of the spec that becomes the directory's own.
     """
-    pending = read_pending(reader)
+    pending = outstanding(reader)
     content = {
         **structured.plan(plan, inventory, risks(plan, inventory)),
         "spec": spec,

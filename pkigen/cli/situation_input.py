@@ -13,7 +13,7 @@ from pkigen.agenda.situation import (
     last_change,
     rotating,
 )
-from pkigen.airgap.offline.pending import read_pending
+from pkigen.airgap.offline.outstanding import outstanding
 from pkigen.cli.reports.status import rows_of
 from pkigen.state.ledger import read_ledger
 
@@ -76,7 +76,7 @@ def _endings(rows: Iterable[StatusRow]) -> Iterator[Lifetime]:
 
 
 def _request(tree: Tree) -> PendingRequest | None:
-    pending = read_pending(tree)
+    pending = outstanding(tree)
     if pending is None:
         return None
     requests = pending.requests

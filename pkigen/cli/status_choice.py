@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pkigen.errors import UsageError
@@ -34,6 +33,8 @@ def chosen(found: Iterable[StatusRow], nodes: Collection[str], order: Order | No
 
 
 def _require_known(nodes: Iterable[str], known: list[str]) -> None:
+    from difflib import get_close_matches
+
     for name in nodes:
         if name not in known:
             near = get_close_matches(name, known, n=1)

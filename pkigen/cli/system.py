@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import typer
 
+    from pkigen.crypto.key_makers import KeyMakers
     from pkigen.rotation.live import Dial
     from pkigen.rotation.live_revocations import Ask
     from pkigen.store import FileSystem
@@ -51,6 +52,8 @@ class Invocation:
     debug: bool = False
     directory: Path | None = None
     """The cluster's directory, where it is named before the command."""
+    makers: KeyMakers | None = None
+    """Processes that make keys already."""
 
 
 def system_of(context: typer.Context) -> System:
@@ -63,3 +66,9 @@ def directory_of(context: typer.Context, named: Path | None) -> Path | None:
     """The directory that -C names, after the command or before it."""
     invocation: Invocation = context.obj
     return named if named is not None else invocation.directory
+
+
+def makers_of(context: typer.Context) -> KeyMakers | None:
+    """The processes that have begun to make keys, where it was clear that some will be needed."""
+    invocation: Invocation = context.obj
+    return invocation.makers

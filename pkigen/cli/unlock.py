@@ -62,7 +62,7 @@ class Unlocking:
             AuthorityError: They do not open.
         """
         # Here and below: the help of a command shows these options, and opens nothing.
-        from pkigen.state.vault import PlainVault, SealedVault, sealed_identity  # noqa: PLC0415
+        from pkigen.state.vault import PlainVault, SealedVault, sealed_identity
 
         sealed = sealed_identity(reader)
         if sealed is None:
@@ -78,8 +78,8 @@ class Unlocking:
 
     def _key(self, sealed: bytes) -> Unseal:
         """What opens the authority, by how it was closed; raises `UsageError` where the other was given."""
-        from pkigen.cli.passphrases import PassphraseSource, read_identity  # noqa: PLC0415
-        from pkigen.crypto.age import is_passphrase_sealed  # noqa: PLC0415
+        from pkigen.cli.passphrases import PassphraseSource, read_identity
+        from pkigen.crypto.age import is_passphrase_sealed
 
         if is_passphrase_sealed(sealed):
             if self.identity is not None:
@@ -143,8 +143,8 @@ class Locking:
         Raises:
             UsageError: More than one was named, or one is none.
         """
-        from pkigen.cli.passphrases import PassphraseSource, read_identity  # noqa: PLC0415
-        from pkigen.crypto.age import Recipient  # noqa: PLC0415
+        from pkigen.cli.passphrases import PassphraseSource, read_identity
+        from pkigen.crypto.age import Recipient
 
         named = [self.file is not None or self.descriptor is not None, self.identity, self.recipient]
         if sum(map(bool, named)) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pkigen.cli.reports import outcomes
+from pkigen.cli.reports.validation_forms import invalid, validated
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.cli.spec_input import host_facts, read_spec
 from pkigen.desired import certificates
@@ -104,7 +104,7 @@ def _checked(file: str, load: Callable[[], LoadedSpec]) -> Validation:
     inventory, cluster = derive(loaded.spec), loaded.spec
     nodes, count = len(cluster.spec.nodes), len(inventory.certificates)
     return Validation(
-        content=outcomes.validated(file, inventory, loaded.warnings),
+        content=validated(file, inventory, loaded.warnings),
         sentence=f"{file} is valid: cluster {cluster.name}, Kubernetes {cluster.spec.kubernetes_version}, "
         f"{nodes} node{'s' if nodes != 1 else ''}, {count} certificates",
         warnings=loaded.warnings,
@@ -112,6 +112,4 @@ def _checked(file: str, load: Callable[[], LoadedSpec]) -> Validation:
 
 
 def _invalid(file: str, error: SpecError) -> Validation:
-    return Validation(
-        content=outcomes.invalid(file, error.problems), problems=error.problems, hint=error.hint
-    )
+    return Validation(content=invalid(file, error.problems), problems=error.problems, hint=error.hint)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from pkigen.errors import UsageError
 from pkigen.notation import parse_duration
-from pkigen.spec.addresses import parse_host_port, parse_san
-from pkigen.spec.values import parse_dns_label, parse_dns_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,16 +45,22 @@ def backup_id(text: str | None) -> str | None:
 
 def object_name(text: str | None) -> str | None:
     """The name of an object; also of a kubeconfig's `tls-server-name`."""
+    from pkigen.spec.values import parse_dns_name
+
     return None if text is None else _read(parse_dns_name, text, "--name")
 
 
 def namespace(text: str | None) -> str | None:
     """A namespace."""
+    from pkigen.spec.values import parse_dns_label
+
     return None if text is None else _read(parse_dns_label, text, "--namespace")
 
 
 def server_name(text: str | None) -> str | None:
     """A name or an address that a serving certificate can have."""
+    from pkigen.spec.addresses import parse_san
+
     return None if text is None else _read(parse_san, text, "--tls-server-name")
 
 
@@ -90,6 +93,9 @@ def proxy_url(text: str | None) -> str | None:
 
 def _url(text: str, option: str, schemes: tuple[str, ...]) -> str:
     """A URL of one of the schemes, with a host that can be one; raises `UsageError` naming the option."""
+    from urllib.parse import urlsplit
+
+    from pkigen.spec.addresses import parse_host_port
 
     def read(url: str) -> str:
         try:

@@ -12,19 +12,14 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pkigen.crypto.keys import (
-    ALGORITHMS,
-    KeyAlgorithm,
-    PrivateKey,
-    UnsupportedKeyError,
-    algorithm_of,
-    describe,
-)
+from pkigen.crypto.keys import ALGORITHMS, PrivateKey, UnsupportedKeyError, algorithm_of, describe
 from pkigen.errors import PkigenError
 from pkigen.worker import Worker, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from pkigen.crypto.algorithms import KeyAlgorithm
 
 
 @contextmanager

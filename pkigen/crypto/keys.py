@@ -8,7 +8,6 @@ EC keys are SEC 1, and public keys are SubjectPublicKeyInfo.
 from __future__ import annotations
 
 import base64
-import enum
 import hashlib
 import re
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.pem import other_form
 from pkigen.records import dataclass
 
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 SignatureHash = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
-
-
-class KeyAlgorithm(enum.StrEnum):
-    """kubeadm's names (`v1beta4.EncryptionAlgorithmType`)."""
-
-    RSA_2048 = "RSA-2048"
-    RSA_3072 = "RSA-3072"
-    RSA_4096 = "RSA-4096"
-    ECDSA_P256 = "ECDSA-P256"
-    ECDSA_P384 = "ECDSA-P384"
 
 
 NOT_READ_YET = frozenset({"ML-DSA-44", "ML-DSA-65", "ML-DSA-87"})

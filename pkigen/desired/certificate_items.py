@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.crypto.algorithms import KeyAlgorithm
     from pkigen.desired.certificates import CertificateKind
     from pkigen.desired.generations import Location, Slot
     from pkigen.desired.items import Desired

@@ -19,7 +19,7 @@ from pkigen.spec.certificates import KeyHome
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.crypto.algorithms import KeyAlgorithm
     from pkigen.crypto.names import SANs, Subject
     from pkigen.crypto.profiles import Profile
     from pkigen.desired.certificates import CertificateKind

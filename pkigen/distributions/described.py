@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.access.yaml_text import dump
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.desired.certificates import CERTIFICATES
 from pkigen.desired.generations import CA
 from pkigen.spec.loader import load_text

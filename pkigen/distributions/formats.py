@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Final
 
 from pkigen.desired.generations import CA, SA, ca_id
 from pkigen.distributions import cluster_api, directories, k8s_snap, talos
+from pkigen.distributions.names import Distribution
 from pkigen.errors import UsageError
 from pkigen.records import dataclass
 
@@ -16,19 +16,6 @@ if TYPE_CHECKING:
     from pkigen.distributions.authority_files import AuthorityFiles
     from pkigen.distributions.exported import ExportedFile, ExportMeans
     from pkigen.distributions.found import FoundAuthority, Source
-
-
-class Distribution(enum.StrEnum):
-    """Whose cluster stands below the authority."""
-
-    CLUSTER_API = "cluster-api"
-    K0SMOTRON = "k0smotron"
-    TALOS = "talos"
-    K3S = "k3s"
-    RKE2 = "rke2"
-    K0S = "k0s"
-    KUBESPRAY = "kubespray"
-    K8S_SNAP = "k8s-snap"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.ca_fitness import has_signed
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import (
-    KeyAlgorithm,
     UnsupportedKeyError,
     describe,
     load_private,

@@ -34,7 +34,7 @@ from pkigen.state.spec_file import holds_spec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from pkigen.crypto.keys import KeyAlgorithm
+    from pkigen.crypto.algorithms import KeyAlgorithm
     from pkigen.desired.inventory import Inventory
     from pkigen.state.views import StagedView
     from pkigen.store import Store, Transaction

@@ -12,7 +12,7 @@ from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
 from pkigen.errors import RotationError
 from pkigen.rotation.evidence import Evidence, weigh
 from pkigen.rotation.live import OBSERVABLE
-from pkigen.rotation.phases import RotationStep
+from pkigen.rotation.step_names import RotationStep
 from pkigen.state.ledger import promoted_and_back, promoted_at, read_ledger
 
 if TYPE_CHECKING:

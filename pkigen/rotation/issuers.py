@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.desired.generations import CA, Phase, Slot, ca_id, ca_location
-from pkigen.rotation.phases import DROPPED, RotationStep
+from pkigen.rotation.phases import DROPPED
+from pkigen.rotation.step_names import RotationStep
 from pkigen.spec.authentication import CLUSTER_CA
 from pkigen.state.observed import observe_certificate
 

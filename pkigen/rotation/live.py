@@ -13,7 +13,6 @@ import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from pkigen.desired.connections import edges
 from pkigen.desired.endpoints import Endpoint, endpoints
 from pkigen.desired.generations import CA, KeyPairFiles, ca_id
 from pkigen.records import dataclass
+from pkigen.rotation.deadline import DEADLINE
 from pkigen.state.authority import look_at_all
 from pkigen.state.ledger import read_ledger
 from pkigen.state.lockfile import certificate_facts, read_lock
@@ -32,7 +32,7 @@ from pkigen.state.observed import content_at, observe_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from cryptography import x509
 
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 # Threads that wait for the network; a cluster of hundreds of nodes is seen in a few rounds.
 _AT_ONCE = 64
-DEADLINE = timedelta(minutes=1)
-"""How long all endpoints together may take, where nobody says otherwise; thousands that answer take less."""
 OBSERVABLE = frozenset({ca_id(CA.KUBERNETES), ca_id(CA.ETCD)})
 """The CAs that sign what endpoints serve; what the front proxy's signs, only clients present."""
 

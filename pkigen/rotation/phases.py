@@ -8,7 +8,6 @@ so there is no progress file that could be wrong: whatever was interrupted, the 
 
 from __future__ import annotations
 
-import enum
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from pkigen.desired.generations import (
 )
 from pkigen.errors import RotationError, UsageError
 from pkigen.records import dataclass
+from pkigen.rotation.step_names import RotationStep
 from pkigen.state.views import Move
 
 if TYPE_CHECKING:
@@ -35,15 +35,6 @@ if TYPE_CHECKING:
 
     from pkigen.rotation.audit_log import AuditLog
     from pkigen.state.observed import Tree
-
-
-class RotationStep(enum.StrEnum):
-    """One step of a rotation."""
-
-    PREPARE = "prepare"
-    PROMOTE = "promote"
-    FINISH = "finish"
-    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from pkigen.rotation.caveats import Caveats
 from pkigen.rotation.crossing import Crossing
 from pkigen.rotation.issuers import issuer_premises, issuer_risks
 from pkigen.rotation.live import look
-from pkigen.rotation.phases import RotationStep
 from pkigen.rotation.proof import Proof, State
 from pkigen.rotation.prover import prove
+from pkigen.rotation.step_names import RotationStep
 from pkigen.rotation.unmanaged import unmanaged
 from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import certificates_of

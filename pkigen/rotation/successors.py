@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.offline.generations import successors
-from pkigen.rotation.phases import RotationStep, after
+from pkigen.rotation.phases import after
+from pkigen.rotation.step_names import RotationStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -25,7 +25,7 @@ from pkigen.desired.items import (
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering.flags import flag_name
 from pkigen.errors import RotationError
-from pkigen.rotation.phases import RotationStep
+from pkigen.rotation.step_names import RotationStep
 from pkigen.spec.model import ManagedFiles
 from pkigen.state.observed import Fault, content_at, observe_bundle
 

@@ -10,7 +10,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictStr
 
-from pkigen.crypto.pem import bundle_of
 from pkigen.spec.fields import DNSLabel, Duration, Line, Strict, Text
 from pkigen.spec.issuer_urls import parse_issuer_url
 from pkigen.spec.users import UserGroup
@@ -25,6 +24,8 @@ def _authority(value: str) -> str:
     if "-----BEGIN" not in value:
         msg = f"must be {CLUSTER_CA}, or certificates as PEM, such as: certificateAuthority: |"
         raise ValueError(msg)
+    from pkigen.crypto.pem import bundle_of  # noqa: PLC0415 -- few specs hold certificates
+
     return bundle_of(value.encode()).decode()
 
 

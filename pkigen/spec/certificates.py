@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictStr
 
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.spec.fields import CAName, DirectoryPath, Duration, PersonName, Share, Strict
 from pkigen.spec.values import Percent
 

@@ -150,8 +150,8 @@ def test_wrong_usage(pkigen: InProcess, arguments: list[str], error: str, hint: 
     assert result.hint == hint
 
 
-WORKING = {"cryptography", "jinja2", "yaml", "pkigen.cli.session", "pkigen.spec.model"}
-"""What a command needs that does something."""
+WORKING = {"cryptography", "jinja2", "yaml"}
+"""What commands need that do something."""
 
 
 def imported(*arguments: str) -> set[str]:
@@ -171,7 +171,6 @@ def imported(*arguments: str) -> set[str]:
     [
         (["--version"], HEAVY | {"typer", "pkigen.cli.app"}),
         (["--help"], HEAVY - {"rich"} | {"pkigen.cli.commands.init"}),
-        *(([command, "--help"], WORKING) for command in ("init", "next", "plan", "validate")),
         (
             ["init", "--example", "single"],
             {"jinja2", "rich", "pkigen.reconcile.planner", "pkigen.cli.session"},
@@ -198,6 +197,52 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], unneeded: se
     )
     taken = set() if arguments == ["--version"] else set(bare.stdout.split())
     assert modules & (set(unneeded) - taken) == set()
+
+
+NAMES_ONLY = {
+    "pkigen.airgap",
+    "pkigen.airgap.carrier",
+    "pkigen.airgap.carrier.paths",
+    "pkigen.crypto",
+    "pkigen.crypto.algorithms",
+    "pkigen.distributions",
+    "pkigen.distributions.names",
+    "pkigen.rotation",
+    "pkigen.rotation.deadline",
+    "pkigen.rotation.step_names",
+}
+"""What options show of the rooms below `cli`: names and defaults, which import nothing."""
+ASKED_FOR_HELP = """
+import contextlib, io, sys
+from importlib import import_module
+import typer
+from pkigen.cli.app import LEAVES, run
+known = set(sys.modules)
+for words in LEAVES:
+    module = import_module("pkigen.cli.commands." + words[-1].replace("-", "_"))
+    below = getattr(typer.main.get_command(module.app), "commands", {})
+    for line in (words, *((*words, each) for each in below)):
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            assert run([*line, "--help"]) == 0
+        assert "Usage: pkigen " + " ".join(line) in said.getvalue()
+        print(*line, *sorted(set(sys.modules) - known), sep=",")
+        known = set(sys.modules)
+"""
+"""In one process, which is as quick as asking one: a line for each command, and what it has imported."""
+
+
+def test_the_help_of_no_command_imports_what_its_work_needs() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED_FOR_HELP], capture_output=True, text=True, check=True)
+    lines = [line.split(",") for line in done.stdout.splitlines()]
+    assert len(lines) > len(LEAVES)
+    for modules in lines:
+        ours = {each for each in modules if each.startswith("pkigen.")}
+        rooms = {each for each in ours if each.count(".") > 1 and not each.startswith("pkigen.cli.")}
+        assert rooms - NAMES_ONLY == set(), modules
+        assert not {each for each in ours if each.startswith(("pkigen.cli.work", "pkigen.cli.session"))}, (
+            modules
+        )
+        assert not {each.partition(".")[0] for each in modules} & (WORKING | {"rich"}), modules
 
 
 def test_a_first_run_imports_only_what_it_needs(tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from pkigen.crypto import go_paths
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.ca_fitness import unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
+from pkigen.crypto.keys import ALGORITHMS, private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, NameOID
 
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.issuance import (
     BACKDATE,
     END_OF_TIME,
@@ -29,7 +30,7 @@ from pkigen.crypto.issuance import (
     renew_root,
     serial_number,
 )
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, PrivateKey, signature_hash
+from pkigen.crypto.keys import ALGORITHMS, PrivateKey, signature_hash
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from tests.samples import NOW, World, snapshot, spec

@@ -14,14 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.key_makers import generated, making
-from pkigen.crypto.keys import (
-    KeyAlgorithm,
-    algorithm_of,
-    load_private,
-    private_pem,
-    public_der,
-)
+from pkigen.crypto.keys import algorithm_of, load_private, private_pem, public_der
 from pkigen.errors import PkigenError
 
 if TYPE_CHECKING:
@@ -125,7 +120,8 @@ def test_a_process_that_cannot_be_made_leaves_none_behind(monkeypatch: pytest.Mo
 
 PARENT = """
 import fcntl, json, os, sys
-from pkigen.crypto.key_makers import KeyAlgorithm, generated
+from pkigen.crypto.algorithms import KeyAlgorithm
+from pkigen.crypto.key_makers import generated
 os.cpu_count = lambda: 3
 lock = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 fcntl.flock(lock, fcntl.LOCK_EX)

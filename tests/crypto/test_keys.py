@@ -27,9 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 import pkigen
 from pkigen.crypto import keys
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.issuance import Issuer
 from pkigen.crypto.keys import (
-    KeyAlgorithm,
     UnsupportedKeyError,
     algorithm_of,
     describe,

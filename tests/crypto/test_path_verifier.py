@@ -12,8 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.issuance import CertificateContent, Issuer, issue
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm
+from pkigen.crypto.keys import ALGORITHMS
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.profiles import Profile

@@ -13,14 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from pkigen.crypto import service_account_tokens as tokens
-from pkigen.crypto.keys import (
-    ALGORITHMS,
-    KeyAlgorithm,
-    UnsupportedKeyError,
-    public_der,
-    public_pem,
-    raw_ecdsa_signature,
-)
+from pkigen.crypto.algorithms import KeyAlgorithm
+from pkigen.crypto.keys import ALGORITHMS, UnsupportedKeyError, public_der, public_pem, raw_ecdsa_signature
 from tests.cli.program import NOW
 
 

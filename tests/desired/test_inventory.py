@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.names import sans_of, subject_of
 from pkigen.desired.generations import CA, InKubeconfig, ca_id
 from pkigen.desired.inventory import derive

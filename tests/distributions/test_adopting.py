@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from pkigen.distributions.formats import Distribution
+from pkigen.distributions.names import Distribution
 from tests.cli.program import NOW, InProcess, contents
 from tests.rotation.phases import Workshop
 

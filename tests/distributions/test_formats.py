@@ -13,7 +13,7 @@ from cryptography import x509
 
 from pkigen.crypto.keys import load_private, public_der
 from pkigen.desired.generations import Slot, sa_path
-from pkigen.distributions.formats import Distribution
+from pkigen.distributions.names import Distribution
 from tests.cli.program import HOME, REPOSITORY, InProcess, contents, photograph
 from tests.live.programs import find
 from tests.pages.blocks import commands_for

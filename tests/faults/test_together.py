@@ -33,11 +33,13 @@ with Store.open(Path(sys.argv[1]), command="apply", now=datetime.now(UTC)):
 
 # Processes of their own that set off at the same moment, with everything imported.
 AT_ONCE = """
-import json, os, random, sys, time
+import json, os, pkgutil, random, sys, time
 from importlib import import_module
-from pkigen.cli.app import LEAVES, run
-for *_, name in LEAVES:
-    import_module(f"pkigen.cli.commands.{name.replace('-', '_')}")
+from pkigen.cli import commands, work
+from pkigen.cli.app import run
+for package in (commands, work):
+    for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        import_module(each.name)
 waiting, go = os.pipe()
 children = []
 for number, line in enumerate(json.loads(sys.argv[2])):

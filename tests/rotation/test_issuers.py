@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from pkigen.desired.generations import Phase, Rotations
 from pkigen.desired.inventory import derive
 from pkigen.rotation.issuers import issuer_premises, issuer_risks
-from pkigen.rotation.phases import RotationStep
+from pkigen.rotation.step_names import RotationStep
 from tests.rotation.phases import NOW, SMALL, Photograph, Workshop, spec_text
 from tests.samples import spec
 

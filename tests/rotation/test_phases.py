@@ -15,7 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pkigen.desired.generations import Phase, Rotations
-from pkigen.rotation.phases import RotationStep, premises
+from pkigen.rotation.phases import premises
+from pkigen.rotation.step_names import RotationStep
 from tests.live import certificates
 from tests.rotation.phases import DAY, PKI, SMALL, Photograph, Workshop, spec_text
 
@@ -132,10 +133,10 @@ def test_without_a_phase_the_next_one_is_proposed(
     asked = workshop.rotate("ca", "etcd", "front-proxy")
     assert asked.code == 1
     assert asked.error.startswith("it is not confirmed that every node has the promoted files")
-    monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda question: question == "finish etcd-ca?")
+    monkeypatch.setattr("pkigen.cli.work.rotate.agreed", lambda question: question == "finish etcd-ca?")
     command = ("rotate", "ca", "etcd", workshop.spec, "-C", workshop.tree, "--assume-distributed")
     assert workshop.run(*command).code == 0
-    monkeypatch.setattr("pkigen.cli.commands.rotate.agreed", lambda _: False)
+    monkeypatch.setattr("pkigen.cli.work.rotate.agreed", lambda _: False)
     declined = workshop.run("rotate", "ca", "etcd", workshop.spec, "-C", workshop.tree)
     assert (declined.code, declined.error, declined.hint) == (1, "not rotated", "nothing was changed")
     assert workshop.phases() == {"front-proxy-ca": "promoted"}

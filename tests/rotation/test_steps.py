@@ -22,7 +22,8 @@ from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import SILENCE
 from pkigen.rotation import steps
-from pkigen.rotation.phases import RotationStep, WantedStep
+from pkigen.rotation.phases import WantedStep
+from pkigen.rotation.step_names import RotationStep
 from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep, carry_out, propose, rehearse
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.rotation_phases import observe_rotations

@@ -8,7 +8,6 @@ from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, Rotations,
 from pkigen.errors import RotationError, UsageError
 from pkigen.rotation.phases import (
     COMMANDS,
-    RotationStep,
     WantedStep,
     after,
     before_preparing,
@@ -18,6 +17,7 @@ from pkigen.rotation.phases import (
     premises,
     proposed,
 )
+from pkigen.rotation.step_names import RotationStep
 from tests.rotation.phases import Photograph
 
 STABLE, PREPARED, PROMOTED = Phase.STABLE, Phase.PREPARED, Phase.PROMOTED

@@ -16,7 +16,8 @@ from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import Phase, Rotations
 from pkigen.desired.inventory import derive
 from pkigen.desired.rendering.templates import Templates
-from pkigen.rotation.phases import COMMANDS, RotationStep
+from pkigen.rotation.phases import COMMANDS
+from pkigen.rotation.step_names import RotationStep
 from pkigen.rotation.unmanaged import unmanaged
 from tests.rotation.phases import Photograph
 from tests.samples import CP1, CP2, ENDPOINT, NOW, W1, spec

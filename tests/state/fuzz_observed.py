@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.ca_fitness import remarks, unfit
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
-from pkigen.crypto.keys import KeyAlgorithm, private_pem
+from pkigen.crypto.keys import private_pem
 from pkigen.crypto.names import SANs, Subject, sans_of, subject_of
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.crypto.pem_certificates import parse_certificates

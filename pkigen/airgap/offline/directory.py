@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pkigen.airgap.carrier.bundle_key import BundleKey
-    from pkigen.crypto.keys import KeyAlgorithm, PrivateKey
+    from pkigen.crypto.algorithms import KeyAlgorithm
+    from pkigen.crypto.keys import PrivateKey
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.make import Tools

@@ -7,13 +7,7 @@ import typer
 from pkigen.cli.console import agreed, say_line, say_lines
 from pkigen.cli.document import document
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
-from pkigen.cli.reports.cluster_text import cluster_lines
-from pkigen.cli.reports.structured import told_applied
-from pkigen.cli.session import open_record
 from pkigen.errors import PkigenError
-from pkigen.reconcile.cluster_changes import remembered
-from pkigen.state.cluster_objects import confirmation
-from pkigen.state.issuance_record import record
 
 app = typer.Typer(add_completion=False)
 
@@ -31,6 +25,13 @@ def applied(
     The kubectl commands of all changes since this was said last are shown, and it is asked whether they were
     run. pkigen speaks to no API server: it believes who says so, and puts it on record.
     """
+    from pkigen.cli.reports.cluster_text import cluster_lines
+    from pkigen.cli.reports.structured import told_applied
+    from pkigen.cli.session import open_record
+    from pkigen.reconcile.cluster_changes import remembered
+    from pkigen.state.cluster_objects import confirmation
+    from pkigen.state.issuance_record import record
+
     session = open_record(context, None, directory, reports_only=True)
     with session.writing("access applied") as store, document(output) as said:
         session = session.at(store)

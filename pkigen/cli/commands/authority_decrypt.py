@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
-from pkigen.cli.resealed import carry_out
-from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Unlocking, unlocked
-from pkigen.state.encryption import Resealing
-from pkigen.state.vault import PlainVault, Vault, sealed_identity
-from pkigen.store import Store
+
+if TYPE_CHECKING:
+    from pkigen.cli.session import Session
+    from pkigen.state.vault import Vault
+    from pkigen.store import Store
 
 
 @unlocked
@@ -23,6 +25,10 @@ def decrypt(
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Decrypt an authority's private files: they are then as `pkigen init` makes them by default."""
+    from pkigen.cli.resealed import carry_out
+    from pkigen.cli.session import open_record
+    from pkigen.state.encryption import Resealing
+    from pkigen.state.vault import PlainVault, sealed_identity
 
     def ready(_session: Session, store: Store) -> bool:
         return sealed_identity(store) is not None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
-from pkigen.cli.resealed import carry_out
-from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import (
     AuthorityFdOption,
     AuthorityFileOption,
@@ -14,10 +14,11 @@ from pkigen.cli.unlock import (
     Locking,
     RecipientOption,
 )
-from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
-from pkigen.state.encryption import Resealing
-from pkigen.state.vault import PlainVault, SealedVault, Vault, sealed_identity
-from pkigen.store import Store
+
+if TYPE_CHECKING:
+    from pkigen.cli.session import Session
+    from pkigen.state.vault import Vault
+    from pkigen.store import Store
 
 
 def encrypt(
@@ -36,6 +37,12 @@ def encrypt(
     All backups go, because they contain the keys unencrypted. The spec must not put CA keys on nodes
     (certificates.distributeCAKeys: false).
     """
+    from pkigen.cli.resealed import carry_out
+    from pkigen.cli.session import open_record
+    from pkigen.reconcile.planner import require_no_ca_keys_on_nodes
+    from pkigen.state.encryption import Resealing
+    from pkigen.state.vault import PlainVault, SealedVault, sealed_identity
+
     locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
 
     def ready(session: Session, store: Store) -> bool:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
-from pkigen.cli.resealed import carry_out
-from pkigen.cli.session import Session, open_record
 from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked
 from pkigen.errors import UsageError
-from pkigen.state.encryption import Resealing
-from pkigen.state.vault import SealedVault, Vault, sealed_identity
-from pkigen.store import Store
+
+if TYPE_CHECKING:
+    from pkigen.cli.session import Session
+    from pkigen.state.vault import Vault
+    from pkigen.store import Store
 
 
 @unlocked
@@ -48,6 +48,11 @@ def rekey(
     Every private file is sealed again, for a key that the old passphrase never opened, and all backups go. A
     copy that was made before can still be opened with the old one: if there may be one, rotate the keys.
     """
+    from pkigen.cli.resealed import carry_out
+    from pkigen.cli.session import open_record
+    from pkigen.state.encryption import Resealing
+    from pkigen.state.vault import SealedVault, sealed_identity
+
     locking = Locking(
         file=new_passphrase_file, descriptor=new_passphrase_fd, identity=new_identity, recipient=recipient
     )

@@ -5,27 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
-from pkigen.airgap.carrier.media import read_file, require_place
-from pkigen.airgap.offline.acceptance import (
-    RefusedAnswerError,
-    delivery_of,
-    put_successors,
-    read_answer,
-    require_delivered,
-    require_pending,
-    trusted_authority,
-)
-from pkigen.airgap.offline.generations import successors
-from pkigen.airgap.offline.scope import asked_by_name, require_offline, selection_of, successor_ids
-from pkigen.cli.change import Consent, agree, say_applied
-from pkigen.cli.console import agreed, note, say_line
-from pkigen.cli.first_run import say_made
-from pkigen.cli.offline import note_refused, request_out
 from pkigen.cli.options import (
     DirectoryOption,
     ForceOption,
@@ -36,24 +19,9 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.outputs import write_runbook
-from pkigen.cli.session import Session, open_cluster
-from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
-from pkigen.errors import PkigenError, UsageError
-from pkigen.reconcile.apply import apply_plan
-from pkigen.reconcile.first_run import is_new
-from pkigen.rotation.phases import COMMANDS
-from pkigen.rotation.successors import with_successors
-from pkigen.state.authority_record import require_recorded
-from pkigen.state.lockfile import read_lock
-
-if TYPE_CHECKING:
-    from pkigen.airgap.carrier.requests import AnswerSet
-    from pkigen.airgap.offline.pending import PendingAnswer
-    from pkigen.reconcile.source import Delivery
-    from pkigen.store import Store
+from pkigen.errors import UsageError
 
 
 @unlocked
@@ -98,6 +66,11 @@ def request(
     That is what is missing, changed, or due. The keys are made here and stay here; the tree stays as it is
     until the answer is accepted. While a request is pending, the same one is written again.
     """
+    from pkigen.airgap.offline.scope import asked_by_name, require_offline, successor_ids
+    from pkigen.cli.offline import request_out
+    from pkigen.cli.session import open_cluster
+    from pkigen.cli.spec_input import named_spec
+
     spec, names = named_spec(arguments or ())
     session = open_cluster(context, spec, directory, templates=templates)
     session = session.with_keys(unlocking)
@@ -146,6 +119,27 @@ def accept(
     The answer must be to the pending request, complete, and signed by the authority's key; every certificate
     in it is compared with the spec and verified. What it replaces goes to a backup first.
     """
+    from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE
+    from pkigen.airgap.carrier.media import read_file, require_place
+    from pkigen.airgap.offline.acceptance import (
+        read_answer,
+        require_delivered,
+        require_pending,
+        trusted_authority,
+    )
+    from pkigen.airgap.offline.generations import successors
+    from pkigen.airgap.offline.scope import require_offline, selection_of
+    from pkigen.cli.change import Consent, agree, say_applied
+    from pkigen.cli.first_run import say_made
+    from pkigen.cli.outputs import write_runbook
+    from pkigen.cli.session import open_cluster
+    from pkigen.cli.work.authority_site import add_successors, delivered
+    from pkigen.reconcile.apply import apply_plan
+    from pkigen.reconcile.first_run import is_new
+    from pkigen.rotation.successors import with_successors
+    from pkigen.state.authority_record import require_recorded
+    from pkigen.state.lockfile import read_lock
+
     session = open_cluster(context, spec, directory, templates=templates, adopts=True)
     session = session.with_keys(unlocking)
     require_offline(session.inventory)
@@ -159,9 +153,9 @@ def accept(
         trusted = trusted_authority(pin, store)
         answer = read_answer(data, pin=trusted, now=session.now)
         session = session.over(with_successors(session.planner.at(store), pending.asked))
-        delivery = _delivered(session, store, pending, answer, trusted)
+        delivery = delivered(session, store, pending, answer, trusted)
         if successors(pending.asked):
-            _put_successors(session, store, delivery, yes=yes)
+            add_successors(session, store, delivery, yes=yes)
             return
         is_first = is_new(read_lock(store), session.inventory)
         plan = session.plan(store, selection_of(delivery.certificates, timedelta()))
@@ -176,27 +170,3 @@ def accept(
             say_applied(session, replace(plan, in_cluster=in_cluster), applied, output, reader=store)
     if runbook is not None:
         write_runbook(runbook, session, plan.changes, in_cluster)
-
-
-def _delivered(
-    session: Session, store: Store, pending: PendingAnswer, answer: AnswerSet, trusted: str
-) -> Delivery:
-    """What an answer brings, checked; every fault of it is said."""
-    try:
-        return delivery_of(
-            answer, pending, inventory=session.inventory, reader=store, now=session.now, pin=trusted
-        )
-    except RefusedAnswerError as refusal:
-        note_refused(refusal.faults)
-        raise
-
-
-def _put_successors(session: Session, store: Store, delivery: Delivery, *, yes: bool) -> None:
-    for identifier in delivery.certificates:
-        say_line(f"+ create {identifier} (rotation)")
-    if not yes and not agreed("add these beside the present CAs?"):
-        raise PkigenError("not accepted", hint="nothing was changed")
-    put_successors(delivery, session.inventory, store, now=session.now)
-    say_line(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")
-    for identifier in successors(delivery.certificates):
-        note(f"next: `pkigen rotate {COMMANDS[identifier]} -C {session.root}` prepares the rotation")

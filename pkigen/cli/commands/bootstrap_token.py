@@ -9,24 +9,15 @@ from typing import Annotated
 
 import typer
 
-from pkigen.access import bootstrap
-from pkigen.access.kubeconfigs import Access, assemble
-from pkigen.cli.access_input import (
-    ServerOption,
-    trust_bundle,
-)
+from pkigen.cli.access_input import ServerOption
 from pkigen.cli.console import note, say_line
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
-from pkigen.cli.outputs import make_directory, require_writable, write_secret
-from pkigen.cli.session import open_cluster
 from pkigen.cli.values import duration
-from pkigen.desired.generations import CA
 from pkigen.notation import format_duration, timestamp
-from pkigen.state.issuance_record import record
-from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.state.materials import discovery_hash
 
 app = typer.Typer(add_completion=False)
+
+
 _LONG = timedelta(days=30)
 """From when on a token's life is warned of: it is a shared secret, and ends only by its own date."""
 
@@ -55,6 +46,16 @@ def bootstrap_token(
     and the ConfigMap cluster-info that it discovers the cluster by, and bootstrap-kubelet.conf for the node.
     The token itself is in these two files only.
     """
+    from pkigen.access import bootstrap
+    from pkigen.access.kubeconfigs import Access, assemble
+    from pkigen.cli.access_sources import trust_bundle
+    from pkigen.cli.outputs import make_directory, require_writable, write_secret
+    from pkigen.cli.session import open_cluster
+    from pkigen.desired.generations import CA
+    from pkigen.state.issuance_record import record
+    from pkigen.state.ledger import Event, LedgerEntry
+    from pkigen.state.materials import discovery_hash
+
     lifetime = duration(validity, "--validity")
     if lifetime > _LONG:
         note(

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pkigen.access.client_certificate import require_own_key
-from pkigen.access.csr_objects import object_name, request_object
-from pkigen.access.identities import approved
-from pkigen.access.request_forms import request_pem
-from pkigen.access.requests import make_request, read_request
-from pkigen.cli.access_input import read_bounded
 from pkigen.cli.console import note, say
-from pkigen.cli.directory import NoClusterError
 from pkigen.cli.options import DirectoryOption
-from pkigen.cli.outputs import make_directory, write_all_new, write_text
-from pkigen.cli.reports.tables import page
-from pkigen.cli.session import open_record
 from pkigen.cli.values import duration
 from pkigen.cli.values import object_name as object_name_value
-from pkigen.crypto.csr import LARGEST_REQUEST
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, private_pem
-
-if TYPE_CHECKING:
-    from pkigen.access.requests import Request
+from pkigen.crypto.algorithms import KeyAlgorithm
 
 app = typer.Typer(
     add_completion=False,
@@ -33,7 +19,10 @@ app = typer.Typer(
     help="Make certificate signing requests, and have the cluster sign them.",
 )
 
+
 UserOption = Annotated[str, typer.Option("--user", metavar="NAME", help="The user name to request.")]
+
+
 ReasonOption = Annotated[
     str | None,
     typer.Option(
@@ -61,6 +50,12 @@ def new(
 
     The key stays with its owner; the request goes to whoever runs `pkigen access sign`.
     """
+    from pkigen.access.csr_objects import object_name
+    from pkigen.access.identities import approved
+    from pkigen.access.requests import make_request
+    from pkigen.cli.outputs import make_directory, write_all_new
+    from pkigen.crypto.keys import ALGORITHMS, private_pem
+
     subject = approved(user, group or (), inventory=None, reason=allow_system_identity)
     key = ALGORITHMS[key_algorithm].generate()
     make_directory(out)
@@ -104,12 +99,22 @@ def manifest(
     The cluster takes user and groups from the request itself: who approves it approves those. Where the
     cluster's directory is found, a request with a key of the cluster's own is refused.
     """
+    from pkigen.access.csr_objects import request_object
+    from pkigen.access.identities import approved
+    from pkigen.access.request_forms import request_pem
+    from pkigen.access.requests import read_request
+    from pkigen.cli.access_sources import read_bounded
+    from pkigen.cli.outputs import write_text
+    from pkigen.cli.reports.tables import page
+    from pkigen.cli.work.csr import require_no_cluster_key
+    from pkigen.crypto.csr import LARGEST_REQUEST
+
     data = request_pem(read_bounded(csr, limit=LARGEST_REQUEST))
     request = read_request(data)
     asked = request.asked
     if asked.common_name:
         approved(asked.common_name, asked.organizations, inventory=None, reason=None)
-    _require_own_key(request, context, directory)
+    require_no_cluster_key(request, context, directory)
     made = request_object(
         data,
         request,
@@ -123,14 +128,3 @@ def manifest(
         say(page(made.steps))
     else:
         say(page(f"# {step}" for step in made.steps) + "\n" + made.manifest)
-
-
-def _require_own_key(request: Request, context: typer.Context, directory: Path | None) -> None:
-    """Refuse a key of the cluster's, as far as a cluster is known: nobody needs one for this command."""
-    try:
-        session = open_record(context, None, directory, reports_only=True)
-    except NoClusterError:
-        return
-    with session.reading() as store:
-        session = session.at(store)
-        require_own_key(request, session.inventory, store, now=session.now)

@@ -9,18 +9,13 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.console import note, say_line
+from pkigen.cli.console import note
 from pkigen.cli.export_input import ExportOptions, exporting
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
-from pkigen.cli.outputs import make_directory, require_outside, write_all_new
-from pkigen.cli.session import open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import namespace as object_namespace
 from pkigen.cli.values import object_name
-from pkigen.distributions.authority_files import read_authority
-from pkigen.distributions.exported import ExportedFile, ExportMeans
-from pkigen.distributions.formats import ROWS, Distribution, files_for
-from pkigen.distributions.sealing import sealed
+from pkigen.distributions.names import Distribution
 
 app = typer.Typer(add_completion=False)
 
@@ -54,6 +49,18 @@ def export(
     instead of one of its own. The files hold the private keys, unencrypted, readable only by you: whoever
     has them is the cluster.
     """
+    from pkigen.cli.distribution_sources import read_source
+    from pkigen.cli.external_etcd import external_etcd
+    from pkigen.cli.outputs import require_outside
+    from pkigen.cli.session import open_cluster
+    from pkigen.cli.work.export import write_exported
+    from pkigen.crypto.age import Recipient
+    from pkigen.distributions.authority_files import read_authority
+    from pkigen.distributions.exported import ExportMeans
+    from pkigen.distributions.formats import ROWS, files_for
+    from pkigen.distributions.sealing import sealed
+
+    recipients = tuple(map(Recipient, options.recipients))
     session = open_cluster(context, spec, directory).with_keys(unlocking)
     called = str(object_name(name or session.inventory.cluster.file_name))
     place = str(object_namespace(namespace))
@@ -70,35 +77,18 @@ def export(
             now=session.now,
             overlaps=row.overlaps,
         )
-    authority = replace(authority, external_etcd=options.external_etcd(now=session.now))
+    authority = replace(authority, external_etcd=external_etcd(options.etcd, now=session.now))
     means = ExportMeans(
         now=session.now,
         entropy=session.system.entropy,
-        base=options.kept,
+        base=None if options.base is None else read_source([str(options.base)]),
     )
     files = files_for(distribution, authority, means)
-    if options.recipients:
+    if recipients:
         files = tuple(
-            sealed(each, options.recipients, now=session.now, entropy=session.system.entropy)
-            for each in files
+            sealed(each, recipients, now=session.now, entropy=session.system.entropy) for each in files
         )
-    _write(files, target)
-    if options.recipients:
+    write_exported(files, target)
+    if recipients:
         note("open what is sealed where it is used: `sops decrypt FILE`, `age --decrypt FILE`")
     note("next: " + row.next_step.format(out=shlex.quote(str(target)), name=called))
-
-
-def _write(files: tuple[ExportedFile, ...], target: Path) -> None:
-    """Write all of them or none, and say which are secret."""
-    make_directory(target, mode=0o700)
-    for each in files:
-        # As they are at their destination: who copies them with their modes locks nobody out.
-        make_directory((target / each.path).parent)
-    write_all_new(
-        *(
-            (target / each.path, each.content.decode("ascii"), 0o600 if each.is_secret else 0o644)
-            for each in files
-        )
-    )
-    for each in files:
-        say_line(f"{target / each.path}{' (secret)' if each.is_secret else ''}")

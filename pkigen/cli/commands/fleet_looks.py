@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pkigen.cli.commands.report import deliver
-from pkigen.cli.console import note, say, say_lines, width
+from pkigen.cli.console import note
 from pkigen.cli.directory import is_cluster
-from pkigen.cli.fleet.endings import require_all, tell_notes
-from pkigen.cli.fleet.members import Circumstances
-from pkigen.cli.fleet.options import FleetArgument, JobsOption
-from pkigen.cli.fleet.statuses import FleetForm, statuses
-from pkigen.cli.options import TemplatesOption, TimeoutOption
-from pkigen.cli.outputs import write_parts, write_text
+from pkigen.cli.fleet.options import FleetArgument, FleetForm, JobsOption
+from pkigen.cli.options import TIMEOUT, TemplatesOption, TimeoutOption
 from pkigen.cli.problems import ExitCode
-from pkigen.cli.reports import fleet_status
-from pkigen.cli.reports.lines import Line
-from pkigen.cli.reports.tables import page
-from pkigen.cli.spec_input import host_facts
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
-from pkigen.fleet.description import read_fleet
-from pkigen.notation import format_duration
-from pkigen.rotation.live import DEADLINE
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from pkigen.cli.fleet.statuses import Statuses
 
 _RENEW_BEFORE = "renewBefore"
-_DEADLINE = format_duration(DEADLINE)
 
 
 def status(
@@ -67,6 +49,13 @@ def status(
 
     It goes by what was applied last at each cluster.
     """
+    from pkigen.cli.fleet.endings import require_all, tell_notes
+    from pkigen.cli.fleet.members import Circumstances
+    from pkigen.cli.fleet.statuses import statuses
+    from pkigen.cli.spec_input import host_facts
+    from pkigen.cli.work.fleet_looks import deliver_status, status_text
+    from pkigen.fleet.description import read_fleet
+
     window = None if fail_within in {None, _RENEW_BEFORE} else duration(fail_within, "--fail-within")
     fleet = read_fleet(place)
     system = system_of(context)
@@ -78,7 +67,7 @@ def status(
         jobs=jobs,
         now=system.clock(),
     ) as found:
-        _deliver(found, _text(found, output, fleet.name, now=system.clock()), textfile)
+        deliver_status(found, status_text(found, output, fleet.name, now=system.clock()), textfile)
     tell_notes(found.found)
     overdue = found.overdue if fail_within is not None else []
     for cluster, identifier in overdue:
@@ -86,32 +75,6 @@ def status(
     require_all(found.found, again=f"pkigen fleet status {shlex.quote(str(place))}")
     if overdue:
         raise typer.Exit(ExitCode.FINDINGS)
-
-
-def _text(found: Statuses, form: FleetForm, name: str, *, now: datetime) -> list[Line] | str | None:
-    """The short forms; None where the document is written already."""
-    match form:
-        case FleetForm.TEXT:
-            return list(fleet_status.lines(found.found, width=width()))
-        case FleetForm.MARKDOWN:
-            return fleet_status.markdown(found.found, fleet=name, now=now) + "\n"
-        case _:
-            return None
-
-
-def _deliver(found: Statuses, text: list[Line] | str | None, textfile: Path | None) -> None:
-    if text is None:
-        if textfile is not None:
-            write_parts(textfile, found.parts())
-            return
-        for part in found.parts():
-            say(part.decode())
-    elif textfile is not None:
-        write_text(textfile, text if isinstance(text, str) else page(line.text for line in text) + "\n")
-    elif isinstance(text, str):
-        say(text)
-    else:
-        say_lines(text)
 
 
 def report(
@@ -126,12 +89,15 @@ def report(
         bool,
         typer.Option("--live", help="Also look at what every endpoint serves: what has reached which node."),
     ] = False,
-    timeout: TimeoutOption = _DEADLINE,
+    timeout: TimeoutOption = TIMEOUT,
 ) -> None:
     """Write one page that shows every cluster of the fleet, as `pkigen report` shows one.
 
     What is not made yet is left out, and a note says so.
     """
+    from pkigen.cli.work.report import deliver
+    from pkigen.fleet.description import read_fleet
+
     fleet = read_fleet(place)
     roots = [site.root for site in fleet.sites if site.root is not None and is_cluster(site.root)]
     for site in fleet.sites:

@@ -5,33 +5,17 @@ from __future__ import annotations
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pkigen.airgap.carrier.media import read_file, write_file
-from pkigen.airgap.offline.collection import LARGEST_COLLECTION, Collection, Kind, read_collection
-from pkigen.cli.commands.fleet_changes import run_of
-from pkigen.cli.console import agreed, note, say_line, say_lines
+from pkigen.cli.console import agreed, say_lines
 from pkigen.cli.document import document
-from pkigen.cli.fleet import changes
-from pkigen.cli.fleet.endings import failures, require_all, tell_notes
 from pkigen.cli.fleet.options import FleetArgument, JobsOption
-from pkigen.cli.fleet.plans import Wish
-from pkigen.cli.fleet.requests import accepted, asked
-from pkigen.cli.fleet.visits import visits
 from pkigen.cli.options import ForceOption, Format, FormatOption, TemplatesOption, YesOption
-from pkigen.cli.reports.fleet_text import counted
-from pkigen.cli.reports.version import API_VERSION
 from pkigen.cli.unlock import AuthorityFileOption, AuthorityIdentityOption, Unlocking
 from pkigen.cli.values import duration
 from pkigen.errors import PkigenError
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from pkigen.cli.fleet.requests import SiteRequest
-    from pkigen.cli.fleet.visits import SiteVisit
 
 
 def request(
@@ -63,6 +47,16 @@ def request(
     The keys are made at the sites and stay there. While a site's request is pending, the same one is written
     again.
     """
+    from pkigen.airgap.carrier.media import write_file
+    from pkigen.airgap.offline.collection import Collection, Kind
+    from pkigen.cli.fleet import changes
+    from pkigen.cli.fleet.endings import require_all, tell_notes
+    from pkigen.cli.fleet.plans import Wish
+    from pkigen.cli.fleet.requests import asked
+    from pkigen.cli.fleet.visits import visits
+    from pkigen.cli.work.fleet_changes import run_of
+    from pkigen.cli.work.fleet_offline import requested_content, say_requested
+
     unlocking = Unlocking(file=passphrase_file, identity=identity)
     run = run_of(context, place, Wish(), templates=templates, jobs=jobs, unlocking=unlocking)
     window = duration(within, "--within") if within is not None else None
@@ -79,55 +73,10 @@ def request(
         )
         if requests:
             write_file(target, collection.file, mode=0o644)
-        _say_requested(run, target, collection, requests)
-        content.update(_requested(run, target, collection, found))
+        say_requested(run, target, collection, requests)
+        content.update(requested_content(run, target, collection, found))
     tell_notes(found)
     require_all(found, again=run.again("request"))
-
-
-def _say_requested(
-    run: changes.Run, target: Path, collection: Collection, requests: list[SiteRequest]
-) -> None:
-    if not requests:
-        say_line("nothing to request: every site has what the offline authority gives, and nothing is due")
-        return
-    certificates = sum(each.certificates for each in requests)
-    say_line(
-        f"request: {target}, requests {counted(certificates, 'certificate')} for "
-        f"{counted(len(requests), 'site')} from the offline authority of {run.fleet.name}"
-    )
-    say_line(
-        f"fingerprint of the file: {collection.fingerprint} (new sites: the authority pins it: "
-        "`pkigen airgap authority sign --pin`)"
-    )
-    note(
-        f"next: carry {target} and the fleet's specs to the authority; there "
-        f"`pkigen airgap authority sign {shlex.quote(target.name)} --spec FLEET`; bring the answer back: "
-        f"`pkigen fleet accept {shlex.quote(str(run.fleet.place))} ANSWER`"
-    )
-
-
-def _requested(
-    run: changes.Run, target: Path, collection: Collection, found: list[SiteVisit[SiteRequest]]
-) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "FleetRequested",
-        "fleet": run.fleet.name,
-        "file": str(target) if collection.parts else None,
-        "fingerprint": collection.fingerprint if collection.parts else None,
-        "clusters": [
-            {
-                "cluster": each.found.cluster,
-                "directory": str(each.site.root),
-                "certificates": each.found.certificates,
-                "isNew": each.found.is_new,
-            }
-            for each in found
-            if each.found is not None
-        ],
-        "failures": failures(found),
-    }
 
 
 def accept(
@@ -156,6 +105,16 @@ def accept(
 
     Each site accepts its own answer by itself, completely or not at all.
     """
+    from pkigen.airgap.carrier.media import read_file
+    from pkigen.airgap.offline.collection import LARGEST_COLLECTION, Kind, read_collection
+    from pkigen.cli.fleet import changes
+    from pkigen.cli.fleet.endings import require_all, tell_notes
+    from pkigen.cli.fleet.plans import Wish
+    from pkigen.cli.fleet.requests import accepted
+    from pkigen.cli.fleet.visits import visits
+    from pkigen.cli.reports.fleet_text import counted
+    from pkigen.cli.work.fleet_changes import run_of
+
     unlocking = Unlocking(file=passphrase_file, identity=identity)
     run = run_of(context, place, Wish(force=force), templates=templates, jobs=jobs, unlocking=unlocking)
     answers = read_collection(read_file(answered, limit=LARGEST_COLLECTION), Kind.ANSWERS)

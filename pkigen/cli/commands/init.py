@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,8 +11,9 @@ from pkigen import layout
 from pkigen.cli.console import warn
 from pkigen.cli.directory import first_directory
 from pkigen.cli.examples import ExampleOption, ExamplesOption
+from pkigen.cli.key_forecast import keys_of
 from pkigen.cli.options import FirstDirectoryOption, Format, FormatOption, SpecArgument, TemplatesOption
-from pkigen.cli.system import directory_of, system_of
+from pkigen.cli.system import directory_of, makers_of, system_of
 from pkigen.cli.unlock import (
     AuthorityFdOption,
     AuthorityFileOption,
@@ -25,15 +24,7 @@ from pkigen.cli.unlock import (
 )
 from pkigen.errors import UsageError
 
-if TYPE_CHECKING:
-    from pkigen.crypto.keys import KeyAlgorithm
-    from pkigen.desired.inventory import Inventory
-
 app = typer.Typer(add_completion=False)
-
-_LARGEST_GUESSED = 1 << 20  # bytes
-_ALWAYS_MADE = 4
-"""Three CAs and the service account key."""
 
 
 @app.command()
@@ -73,63 +64,31 @@ def init(
     locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
     if locking.is_given and not encrypt_authority:
         raise UsageError("a passphrase, identity or recipient can only be used with --encrypt-authority")
+    from pkigen.cli.session import session_of
+    from pkigen.cli.spec_input import read_spec
     from pkigen.crypto.key_makers import making
+    from pkigen.desired.inventory import derive
 
-    with making(() if dry_run else _guessed(spec)) as guessed:
-        # Imported only now: with RSA, other processes make the keys while this one reads its own code.
-        from pkigen.cli.spec_input import read_spec
-        from pkigen.desired.inventory import derive
+    loaded = read_spec(spec)
+    warn(loaded.warnings)
+    inventory = derive(loaded.spec)
+    root = first_directory(directory_of(context, directory), spec, loaded.spec.file_name)
+    expected = () if dry_run or (root / layout.LOCK_FILE).exists() else keys_of(inventory)
+    with making(expected, ahead=makers_of(context)) as makers:
+        session = replace(
+            session_of(system_of(context), inventory, root=root, templates=templates, makers=makers),
+            named=spec,
+            text=loaded.text,
+            adopted=loaded.text,
+        )
+        if dry_run:
+            from pkigen.cli import rehearsal
 
-        loaded = read_spec(spec)
-        warn(loaded.warnings)
-        inventory = derive(loaded.spec)
-        root = first_directory(directory_of(context, directory), spec, loaded.spec.file_name)
-        expected = () if dry_run or (root / layout.LOCK_FILE).exists() else _keys_of(inventory)
-        with making(expected, ahead=guessed) as makers:
-            from pkigen.cli.session import session_of
+            rehearsal.show(session, output, full=full)
+        else:
+            from pkigen.cli import first_run
 
-            session = replace(
-                session_of(system_of(context), inventory, root=root, templates=templates, makers=makers),
-                named=spec,
-                text=loaded.text,
-                adopted=loaded.text,
+            session = session.with_keys(
+                Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
             )
-            if dry_run:
-                from pkigen.cli import rehearsal
-
-                rehearsal.show(session, output, full=full)
-            else:
-                from pkigen.cli import first_run
-
-                session = session.with_keys(
-                    Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
-                )
-                first_run.make(session, output, locking if encrypt_authority else None)
-
-
-def _guessed(spec: Path) -> tuple[KeyAlgorithm, ...]:
-    """The keys that every new PKI needs, where the spec's text names an algorithm whose keys take long.
-
-    A wrong guess costs some work of another process; what is made depends on the spec as it is read.
-    """
-    from pkigen.crypto.keys import ALGORITHMS
-
-    with suppress(OSError):
-        # What can be read once only, such as a pipe, is left to whoever reads it.
-        text = spec.read_bytes() if spec.is_file() and spec.stat().st_size <= _LARGEST_GUESSED else b""
-        for name, algorithm in ALGORITHMS.items():
-            if algorithm.slow_to_generate and name.encode() in text:
-                return (name,) * _ALWAYS_MADE
-    return ()
-
-
-def _keys_of(inventory: Inventory) -> tuple[KeyAlgorithm, ...]:
-    """What a run that finds nothing has to make."""
-    from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
-
-    return tuple(
-        item.key_algorithm
-        for item in inventory.items
-        if isinstance(item, DesiredCertificate | DesiredKeyPair)
-        and not (isinstance(item, DesiredCertificate) and item.key_is_elsewhere)
-    )
+            first_run.make(session, output, locking if encrypt_authority else None)

@@ -9,9 +9,6 @@ import typer
 
 from pkigen.cli.console import say, width
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
-from pkigen.cli.reports import structured
-from pkigen.cli.reports.node_forms import ansible_inventory, nodes_content, nodes_text
-from pkigen.cli.session import open_cluster
 
 app = typer.Typer(add_completion=False)
 
@@ -40,6 +37,10 @@ def inventory(
     -o ansible is what a dynamic inventory answers to --list: groups by role, and every node's address. It
     holds no secret.
     """
+    from pkigen.cli.reports import structured
+    from pkigen.cli.reports.node_forms import ansible_inventory, nodes_content, nodes_text
+    from pkigen.cli.session import open_cluster
+
     session = open_cluster(context, spec, directory, reports_only=True)
     cluster, root = session.inventory.cluster, str(session.root.absolute())
     match output:

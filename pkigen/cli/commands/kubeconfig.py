@@ -7,19 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pkigen.access import merge
-from pkigen.access.collisions import CollisionError
-from pkigen.access.kubeconfig_summary import lines
-from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, encode, load
-from pkigen.cli.access_input import LARGEST_REFERENCE, read_bounded, reference_reader
 from pkigen.cli.console import note, say
 from pkigen.cli.document import document
 from pkigen.cli.options import Format, FormatOption
-from pkigen.cli.outputs import write_secret
-from pkigen.cli.reports import outcomes
-from pkigen.cli.reports.tables import page
 from pkigen.cli.system import system_of
-from pkigen.errors import AccessError, UsageError
+from pkigen.errors import AccessError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Merge kubeconfigs as kubectl does, or explain one."
@@ -63,18 +55,23 @@ def merge_kubeconfigs(
     --first-wins says what becomes of it. Relative paths become absolute, or relative to FILE's directory with
     --out.
     """
-    precedence = _precedence(rename=rename, first_wins=first_wins)
-    configs = [_read(path) for path in files]
+    from pkigen.access import merge
+    from pkigen.access.kubeconfigs import encode
+    from pkigen.cli.outputs import write_secret
+    from pkigen.cli.work.kubeconfig import merged_configs, precedence_of, read_kubeconfig, referenced
+
+    precedence = precedence_of(rename=rename, first_wins=first_wins)
+    configs = [read_kubeconfig(path) for path in files]
     if not allow_exec:
         for config in configs:
             for fault in merge.programs(config):
                 raise AccessError(
                     fault, hint="a kubeconfig should not start programs: leave it out, or add --allow-exec"
                 )
-    merged = _merged(configs, precedence)
+    merged = merged_configs(configs, precedence)
     config = merged.config
     if flatten:
-        config = merge.flattened(config, _referenced)
+        config = merge.flattened(config, referenced)
     if out is not None:
         config = merge.relative_to(config, (Path.cwd() / out).parent)
     for remark in merged.remarks:
@@ -84,23 +81,6 @@ def merge_kubeconfigs(
         note(f"kubeconfig: {out}")
     else:
         say(encode(config))
-
-
-def _precedence(*, rename: bool, first_wins: bool) -> merge.Precedence:
-    if rename and first_wins:
-        raise UsageError("--rename and --first-wins exclude each other")
-    if rename:
-        return merge.Precedence.RENAMED
-    return merge.Precedence.FIRST_WINS if first_wins else merge.Precedence.REFUSED
-
-
-def _merged(configs: list[Kubeconfig], precedence: merge.Precedence) -> merge.Merged:
-    try:
-        return merge.unambiguous(configs, precedence)
-    except CollisionError as error:
-        for collision in error.collisions:
-            note(str(collision))
-        raise
 
 
 @app.command()
@@ -113,24 +93,15 @@ def show(
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Show the user and groups of a kubeconfig, until when it is valid, and what breaks next."""
-    config = _read(file)
+    from pkigen.access.kubeconfig_summary import lines
+    from pkigen.cli.access_sources import reference_reader
+    from pkigen.cli.reports import outcomes
+    from pkigen.cli.reports.tables import page
+    from pkigen.cli.work.kubeconfig import read_kubeconfig
+
+    config = read_kubeconfig(file)
     now = system_of(context).clock()
     with document(output) as content:
         shown = list(lines(config, reference_reader(file), now=now))
         say(page(shown))
         content.update(outcomes.explained(str(file), shown))
-
-
-def _referenced(path: Path) -> bytes:
-    """A file that a kubeconfig names; raises `AccessError` where it is too large to be a certificate."""
-    data = read_bounded(path, limit=LARGEST_REFERENCE)
-    if len(data) > LARGEST_REFERENCE:
-        raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, the limit for a certificate")
-    return data
-
-
-def _read(path: Path) -> Kubeconfig:
-    data = read_bounded(path, limit=LARGEST_KUBECONFIG)
-    if len(data) > LARGEST_KUBECONFIG:
-        raise AccessError(f"{path} is larger than {LARGEST_KUBECONFIG >> 20} MiB, the limit for a kubeconfig")
-    return load(data, path)

@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
-from pkigen.access import discovery
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
-from pkigen.cli.outputs import make_directory, require_below, write_text
-from pkigen.cli.session import open_cluster
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     help="Render the OIDC discovery documents of the service account issuer.",
 )
+
 
 UriOption = Annotated[
     str | None,
@@ -36,13 +34,17 @@ def configuration(
     jwks_uri: UriOption = None,
 ) -> None:
     """Print `.well-known/openid-configuration`, as the API server serves it."""
-    say(_documents(context, spec, directory, jwks_uri).configuration)
+    from pkigen.cli.work.oidc import documents
+
+    say(documents(context, spec, directory, jwks_uri).configuration)
 
 
 @app.command()
 def jwks(context: typer.Context, spec: OwnSpecArgument = None, *, directory: DirectoryOption = None) -> None:
     """Print the JSON Web Key Set, as the API server serves it; both keys while they rotate."""
-    say(_documents(context, spec, directory, None).jwks)
+    from pkigen.cli.work.oidc import documents
+
+    say(documents(context, spec, directory, None).jwks)
 
 
 @app.command()
@@ -57,7 +59,11 @@ def write(
     jwks_uri: UriOption = None,
 ) -> None:
     """Write both documents below DIR, at the paths where verifiers look for them."""
-    found = _documents(context, spec, directory, jwks_uri or None)
+    from pkigen.access import discovery
+    from pkigen.cli.outputs import make_directory, require_below, write_text
+    from pkigen.cli.work.oidc import documents
+
+    found = documents(context, spec, directory, jwks_uri or None)
     for name, content in (
         (discovery.CONFIGURATION_PATH, found.configuration),
         (discovery.JWKS_PATH, found.jwks),
@@ -68,11 +74,3 @@ def write(
         write_text(path, content)
         say(str(path))
     note(f"note: publish {out} at {found.issuer}; verifiers fetch the keys from {found.jwks_uri}")
-
-
-def _documents(
-    context: typer.Context, spec: Path | None, directory: Path | None, jwks_uri: str | None
-) -> discovery.Discovery:
-    session = open_cluster(context, spec, directory)
-    with session.reading() as store:
-        return discovery.documents(session.at(store).inventory, store, jwks_uri=jwks_uri)

@@ -42,7 +42,6 @@ def plan(
     """
     # The help of the command needs none of these, which take longer than all of it.
     from pkigen.cli.console import say_line
-    from pkigen.cli.outputs import write_runbook
     from pkigen.cli.plan_view import save_plan, show_plan
     from pkigen.cli.saved_plan import plan_content
     from pkigen.cli.session import open_cluster
@@ -61,6 +60,8 @@ def plan(
     if save is not None:
         save_plan(content, save, session.words)
     if runbook is not None:
+        from pkigen.cli.outputs import write_runbook
+
         write_runbook(runbook, session, made.changes, made.in_cluster)
     if exit_code and (made.changes or made.awaited or arriving is not None):
         raise typer.Exit(ExitCode.CHANGES_PENDING)

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pkigen.cli.change import Consent, change
-from pkigen.cli.console import note
 from pkigen.cli.options import (
     DirectoryOption,
     ForceOption,
@@ -18,23 +16,9 @@ from pkigen.cli.options import (
     TemplatesOption,
     YesOption,
 )
-from pkigen.cli.session import Session, open_cluster
-from pkigen.cli.spec_input import named_spec
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
-from pkigen.notation import residual
-from pkigen.reconcile.renewal import (
-    AUTHORITIES,
-    ending_authorities,
-    ids_of,
-    leaf_ids,
-    require_keys_here,
-    require_renewable,
-    require_renewals_only,
-)
-from pkigen.reconcile.surveyed import Selection
-from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
 
@@ -79,6 +63,13 @@ def renew(
     Without names, what is inside its renewBefore is renewed; with names, nothing else. A CA is renewed only
     by its name (ca, etcd-ca, front-proxy-ca), alone, and keeps its key. SPEC ends in .yaml, .yml or .json.
     """
+    from pkigen.cli.change import Consent, change
+    from pkigen.cli.session import open_cluster
+    from pkigen.cli.spec_input import named_spec
+    from pkigen.cli.work.renew import review_authorities
+    from pkigen.reconcile.renewal import ids_of, leaf_ids, require_keys_here, require_renewals_only
+    from pkigen.reconcile.surveyed import Selection
+
     spec, names = named_spec(arguments or ())
     session = open_cluster(context, spec, directory, templates=templates)
     session = session.with_keys(unlocking)
@@ -91,7 +82,7 @@ def renew(
     require_keys_here(session.inventory, names, ids)
     window = duration(within, "--within") if within else None
     with session.reading() as store:
-        _review_authorities(session.at(store), store, ids)
+        review_authorities(session.at(store), store, ids)
     change(
         session,
         "renew",
@@ -103,20 +94,3 @@ def renew(
         runbook=runbook,
         save=save,
     )
-
-
-def _review_authorities(session: Session, store: Store, ids: frozenset[str]) -> None:
-    """Say of CAs what whoever renews should know: what renewing one cures, or that one ends soon."""
-    if ids & AUTHORITIES:
-        require_renewable(session.planner, store, ids, root=session.root)
-        note(
-            "note: the CA keeps its key, so everything it signed stays valid, and the discovery hash "
-            "stays the same; if the key may have leaked, rotate the CA instead: `pkigen rotate ca`"
-        )
-        return
-    for ca, end in ending_authorities(session.planner, store):
-        note(
-            f"note: the {ca.certificate_name} CA itself expires {end:%Y-%m-%d}, in "
-            f"{residual(end - session.now)}, and so do the certificates it signs; rotate it: "
-            "`pkigen rotate ca`"
-        )

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
-from functools import partial
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-from pkigen.access.revoking import NamedCredential, RevocationScope, require_reason, revoked_by
-from pkigen.cli.access_input import read_bounded, read_reference, reference_reader
 from pkigen.cli.console import note
 from pkigen.cli.options import DirectoryOption, TemplatesOption
-from pkigen.cli.revision import Revising, revise, revising
-from pkigen.cli.session import Session, open_record
+from pkigen.cli.revision_input import Revising, revising
 from pkigen.cli.system import system_of
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import moment
-from pkigen.desired.certificates import KUBELET
-from pkigen.desired.inventory import Inventory
-from pkigen.desired.revocations import Revocation, RevocationChange
-from pkigen.errors import AccessError
-from pkigen.spec.model import Role
-from pkigen.state.lockfile import read_lock
-from pkigen.store import Store
+
+if TYPE_CHECKING:
+    from pkigen.cli.session import Session
+    from pkigen.desired.revocations import RevocationChange
+    from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
 
@@ -71,6 +61,12 @@ def revoke(
     Its certificate or token stays valid and is refused all the same, for reading and writing; a renewed one
     of the same user passes. One file has to be copied to each control-plane node. Kubernetes v1.32 or later.
     """
+    from pkigen.access.revoking import require_reason, revoked_by
+    from pkigen.cli.revision import revise
+    from pkigen.cli.session import open_record
+    from pkigen.cli.work.revoke import found_of, revocation_notes, scope_of
+    from pkigen.desired.revocations import RevocationChange
+
     why, limit = require_reason(reason), moment(before, "--before", now=system_of(context).clock())
     session = open_record(context, None, directory, templates=templates).with_keys(unlocking)
 
@@ -79,69 +75,8 @@ def revoke(
         found = [each for word in who for each in found_of(word, scope, before=limit)]
         present = session.inventory.revocations.active
         new = revoked_by(found, present, reason=why, now=session.now, force=force)
-        for line in _notes(new, found, session.inventory, store):
+        for line in revocation_notes(new, found, session.inventory, store):
             note(line)
         return RevocationChange(revoked=new)
 
     revise(session, "access revoke", wanted, terms)
-
-
-def scope_of(session: Session, store: Store) -> RevocationScope:
-    """What words are looked up in."""
-    return RevocationScope(inventory=session.inventory, reader=store, now=session.now, read=read_reference)
-
-
-def found_of(word: str, scope: RevocationScope, *, before: datetime | None) -> tuple[NamedCredential, ...]:
-    """What a word means: a file where there is one, else a name.
-
-    Raises:
-        AccessError: The file cannot be read, or holds no credential.
-        UsageError: It means nothing.
-    """
-    path = Path(word)
-    if "=" not in word and path.is_file():
-        data = read_bounded(path, limit=LARGEST_KUBECONFIG)
-        if len(data) > LARGEST_KUBECONFIG:
-            raise AccessError(f"{path} is too large to be a credential")
-        return replace(scope, read=reference_reader(path)).of_file(path, data)
-    return scope.found(word, before=before)
-
-
-def _notes(
-    new: tuple[Revocation, ...], found: list[NamedCredential], inventory: Inventory, store: Store
-) -> tuple[str, ...]:
-    """What whoever revokes these should know."""
-    lock = read_lock(store)
-    fingerprints = lock.fingerprints if lock is not None else {}
-    listed = {each.credential.value for each in new}
-    present = sorted(
-        identifier
-        for identifier, digest in fingerprints.items()
-        if digest.removeprefix("sha256:") in listed and identifier in inventory.certificates
-    )
-    lines = [f"note: {each.note}" for each in found if each.note]
-    lines += [
-        f"note: {inventory.certificates[identifier].file} holds what is revoked: `pkigen renew {identifier}` "
-        "makes another, which passes"
-        for identifier in present
-        if not identifier.endswith(f"/{KUBELET.name}")
-    ]
-    return (*dict.fromkeys(lines), *_stolen_keys(new, inventory))
-
-
-def _stolen_keys(new: tuple[Revocation, ...], inventory: Inventory) -> tuple[str, ...]:
-    """A node that has the CA's key can make itself whatever it wants."""
-    named = {each.of.partition(":")[2] for each in new if each.of.startswith("node:")}
-    holders = partial(_holds_key, inventory)
-    return tuple(
-        f"warning: {node} has the key of the CA: whoever has it signs certificates that no list knows; "
-        "rotate the CA as well: `pkigen rotate ca kubernetes`"
-        for node in sorted(filter(holders, named))
-    )
-
-
-def _holds_key(inventory: Inventory, name: str) -> bool:
-    cluster = inventory.cluster
-    return cluster.signs_on_nodes and any(
-        node.name == name and node.has(Role.CONTROL_PLANE) for node in cluster.spec.nodes
-    )

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pkigen.cli.audit_logs import read_audit_logs
-from pkigen.cli.console import agreed, aside, aside_lines, note, say, say_lines, width
-from pkigen.cli.options import AuthorityForceOption, Format, OwnSpecArgument, PlanFormat
-from pkigen.cli.outputs import write_rotation_runbook
-from pkigen.cli.plan_view import save_plan, show_plan
-from pkigen.cli.reports import structured
-from pkigen.cli.reports.cluster_text import cluster_lines
-from pkigen.cli.reports.evidence_text import evidence_text
-from pkigen.cli.reports.live_text import live_lines
-from pkigen.cli.reports.plan_document import PlanDocument
-from pkigen.cli.reports.plan_lines import plan_lines
-from pkigen.cli.reports.proof_text import proof_text
-from pkigen.cli.reports.rotation_step import done_content, done_text, next_text, taken_content, taken_text
-from pkigen.cli.rotation_input import RotationOptions, StepTerms, rotating
-from pkigen.cli.saved_plan import SavedPlan, StepRequest, step_content
-from pkigen.cli.session import Session
-from pkigen.cli.spec_input import named_spec
+from pkigen.cli.options import AuthorityForceOption, OwnSpecArgument
+from pkigen.cli.rotation_input import RotationOptions, rotating
 from pkigen.cli.unlock import Unlocking, unlocked
-from pkigen.desired.generations import CA_NAMES, ENCRYPTION_KEY, SA, ca_id, require_ca
-from pkigen.errors import PkigenError, UsageError
-from pkigen.reconcile.checkout import require_private_files
-from pkigen.rotation.phases import RotationStep, WantedStep
-from pkigen.rotation.proof import Proof
-from pkigen.rotation.steps import (
-    CompletedStep,
-    ProposedStep,
-    TakenStep,
-    carry_out,
-    propose,
-    rehearse,
-    require_rotatable,
-)
-from pkigen.state.observed import Reader
-from pkigen.state.views import StagedView
+from pkigen.errors import UsageError
 
 app = typer.Typer(
     add_completion=False,
@@ -105,6 +74,11 @@ def rotate_ca(
     finish: servers send a certificate of the new CA by the old one. A CA of your own is taken up by prepare
     from pki/ca-next.crt and .key (pki/etcd/ca-next.*, pki/front-proxy-ca-next.*).
     """
+    from pkigen.cli.audit_logs import read_audit_logs
+    from pkigen.cli.spec_input import named_spec
+    from pkigen.cli.work.rotate import take_step
+    from pkigen.desired.generations import CA_NAMES, ca_id, require_ca
+
     spec, names = named_spec(arguments)
     if not names:
         raise UsageError("no CA is named", hint=f"choose from {', '.join(CA_NAMES)}")
@@ -122,7 +96,7 @@ def rotate_ca(
             "--save and --evidence cannot be combined",
             hint="look at the logs first, then save the step with --assume-distributed",
         )
-    _rotate(options, spec, wanted, unlocking, reuse_keys=reuse_keys)
+    take_step(options, spec, wanted, unlocking, reuse_keys=reuse_keys)
 
 
 @app.command("sa")
@@ -146,7 +120,10 @@ def rotate_sa(
 
     Finish is refused until the tokens of the old key have expired (serviceAccounts.maxTokenLifetime).
     """
-    _rotate(options, spec, replace(options.wanted, identifiers=(SA,), force=force), unlocking)
+    from pkigen.cli.work.rotate import take_step
+    from pkigen.desired.generations import SA
+
+    take_step(options, spec, replace(options.wanted, identifiers=(SA,), force=force), unlocking)
 
 
 @app.command("encryption-key")
@@ -163,135 +140,7 @@ def rotate_encryption_key(
 
     Between promote and finish every Secret is written again; promote's runbook has the command.
     """
-    _rotate(options, spec, replace(options.wanted, identifiers=(ENCRYPTION_KEY,), force=force), unlocking)
+    from pkigen.cli.work.rotate import take_step
+    from pkigen.desired.generations import ENCRYPTION_KEY
 
-
-def _rotate(
-    options: RotationOptions,
-    spec: Path | None,
-    wanted: WantedStep,
-    unlocking: Unlocking,
-    *,
-    reuse_keys: bool = False,
-) -> None:
-    """Take one step: propose it, show it, ask, and carry it out in one transaction."""
-    request = StepRequest(wanted=wanted, reuses_keys=reuse_keys)
-    _take(options.open(spec).with_keys(unlocking), request, options.terms)
-
-
-def apply_saved(session: Session, saved: SavedPlan, request: StepRequest, terms: StepTerms) -> None:
-    """Take exactly the step that was reviewed.
-
-    Raises:
-        PkigenError: It is another one now.
-    """
-    _take(session, request, terms, saved=saved)
-
-
-def _take(
-    session: Session, request: StepRequest, options: StepTerms, *, saved: SavedPlan | None = None
-) -> None:
-    wanted, output = request.wanted, options.output
-    require_rotatable(session.inventory, wanted.identifiers)
-    if options.prove:
-        wanted = replace(wanted, live=False)  # a proof is about files
-    if options.runbook is not None:
-        session.require_nodes("a runbook is")
-    with session.writing(wanted.words) as store:
-        require_private_files(store, session.inventory)
-        proposed = propose(session.planner, store, wanted, dial=session.system.dial)
-        if isinstance(proposed, TakenStep):
-            say(_taken(proposed, wanted, session.root, output))
-            return
-        if options.prove:
-            proof = rehearse(proposed, store, session.tools(session.unlocking.vault(store)))
-            say(_proven(proof, proposed, output))
-            proof.require()
-            return
-        if saved is not None:
-            saved.require_current(step_content(proposed, store, request))
-        if options.save is not None:
-            proposed.require()
-            content = step_content(proposed, store, request)
-            show_plan(content, PlanFormat(output), root=str(session.root))
-            save_plan(content, options.save, session.words)
-            return
-        _agree(proposed, options)
-        done = carry_out(
-            proposed,
-            store,
-            session.tools(session.unlocking.vault(store)),
-            reuse_keys=request.reuses_keys,
-            inspect=_runbook(session, proposed, options.runbook),
-        )
-        _tell(session, proposed, done, store, output)
-
-
-def _tell(
-    session: Session, proposed: ProposedStep, done: CompletedStep, reader: Reader, output: Format
-) -> None:
-    """Say what was done, and what is to be done next."""
-    tell = say if output is Format.TEXT else aside
-    for line in done_text(proposed, done):
-        tell(line)
-    (say_lines if output is Format.TEXT else aside_lines)(
-        cluster_lines(proposed.plan.in_cluster, str(session.root))
-    )
-    for line in next_text(proposed):
-        note(line)
-    if output is not Format.TEXT:
-        say(structured.dump(done_content(proposed, done, reader, str(session.root)), output))
-
-
-def _taken(taken: TakenStep, wanted: WantedStep, root: Path, output: Format) -> str:
-    if output is Format.TEXT:
-        return taken_text(taken, wanted)
-    return structured.dump(taken_content(taken, wanted, str(root)), output)
-
-
-def _proven(proof: Proof, proposed: ProposedStep, output: Format) -> str:
-    if output is Format.TEXT:
-        return proof_text(proof, proposed.premises, width=width())
-    return structured.dump({**structured.proof(proof), "premises": list(proposed.premises)}, output)
-
-
-def _agree(proposed: ProposedStep, options: StepTerms) -> None:
-    """Show what a step would do, refuse it where something stands against it, and ask.
-
-    Raises:
-        RotationError: Something does.
-        PkigenError: It is not agreed to.
-    """
-    inventory = proposed.after.inventory
-    if proposed.seen is not None:
-        aside_lines(live_lines(proposed.seen, cluster=inventory.cluster.name))
-    if proposed.evidence is not None:
-        aside(evidence_text(proposed.evidence))
-    proposed.require()
-    document = PlanDocument.of(structured.plan(proposed.plan, inventory, proposed.risks))
-    (say_lines if options.output is Format.TEXT else aside_lines)(plan_lines(document))
-    if proposed.step is not RotationStep.PREPARE:
-        for premise in proposed.premises:
-            note(f"assumed: {premise}")
-    if not options.yes and not agreed(f"{proposed.step} {', '.join(proposed.identifiers)}?"):
-        raise PkigenError("not rotated", hint="nothing was changed")
-
-
-def _runbook(
-    session: Session, proposed: ProposedStep, directory: Path | None
-) -> Callable[[StagedView], None] | None:
-    """Writes the runbook before the commit: who is interrupted right after it must not be left without."""
-    if directory is None:
-        return None
-
-    def write(view: StagedView) -> None:
-        write_rotation_runbook(
-            directory,
-            session.over(proposed.after),
-            view,
-            proposed.plan,
-            identifiers=proposed.identifiers,
-            step=proposed.step,
-        )
-
-    return write
+    take_step(options, spec, replace(options.wanted, identifiers=(ENCRYPTION_KEY,), force=force), unlocking)

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pkigen import layout
-from pkigen.cli.console import say, say_line, say_lines
 from pkigen.cli.options import DirectoryOption, FullOption, PlanFormat, PlanFormatOption, RunbookOption
-from pkigen.cli.outputs import write_runbook
-from pkigen.cli.plan_view import show_plan
-from pkigen.cli.reports import structured
-from pkigen.cli.reports.cluster_text import cluster_lines
-from pkigen.cli.reports.plan_text import consequences_text
-from pkigen.cli.saved_plan import SavedPlan
-from pkigen.cli.session import Session, open_record
 from pkigen.cli.values import backup_id
-from pkigen.errors import PkigenError, UsageError
-from pkigen.reconcile.cluster_changes import MAPPINGS, cluster_steps, manifests, mappings, remembered
-from pkigen.reconcile.restore import RestoredView, Rollback, plan_rollback
-from pkigen.state.cluster_objects import superseded
-from pkigen.state.lockfile import read_lock
-from pkigen.state.observed import content_at
-from pkigen.store import Store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pkigen.reconcile.cluster_changes import ClusterStep
-    from pkigen.reconcile.plan import Action
+from pkigen.errors import UsageError
 
 app = typer.Typer(add_completion=False)
-
-_MARKS = {"create": "+", "rewrite": "~", "remove": "-"}
 
 
 @app.command()
@@ -60,6 +36,10 @@ def show(
     Of a change that is what must restart on the nodes, too. With a CHANGE-ID, that change and all since count
     as one, as for trees that are carried to the nodes once. `pkigen rollback --list` lists the IDs.
     """
+    from pkigen.cli.plan_view import show_plan
+    from pkigen.cli.saved_plan import SavedPlan
+    from pkigen.cli.work.show import show_change
+
     if what is not None and Path(what).is_file():
         if runbook is not None:
             raise UsageError("--runbook needs a change", hint="`apply FILE` writes that of a saved plan")
@@ -67,50 +47,4 @@ def show(
         return
     if full or output is PlanFormat.MARKDOWN:
         raise UsageError("--full and -o markdown need a saved plan", hint="a change is shown as it is")
-    _show_change(context, backup_id(what), directory, runbook, output)
-
-
-def _show_change(
-    context: typer.Context,
-    backup: str | None,
-    directory: Path | None,
-    runbook: Path | None,
-    output: PlanFormat,
-) -> None:
-    session = open_record(context, None, directory, reports_only=True)
-    with session.reading() as store:
-        session = session.at(store)
-        planned = plan_rollback(store, backup)
-        steps, told = _in_cluster(session, store, planned)
-        done = tuple(
-            sorted((each for each in planned.undoes if each.id != layout.LOCK_FILE), key=lambda each: each.id)
-        )
-        content = structured.changes(planned.undone, done, session.inventory, steps, store)
-    if output is PlanFormat.TEXT:
-        for change in planned.undone:
-            say_line(f"{change.id} ({change.command})")
-        for line in (*_files(done), *consequences_text(session.inventory, done)):
-            say(line)
-        say_lines(cluster_lines(steps, str(session.root), told=told))
-    else:
-        say(structured.dump(content, output))
-    if runbook is not None:
-        write_runbook(runbook, session, done, steps)
-
-
-def _in_cluster(session: Session, store: Store, planned: Rollback) -> tuple[tuple[ClusterStep, ...], bool]:
-    """What the changes asked for in the cluster, and whether somebody has said since that it was done."""
-    before = RestoredView(store, planned)
-    paths = [each.id for each in planned.undoes if each.id.startswith(f"{layout.ADDONS}/")]
-    given = {path: tuple(filter(None, (content_at(before, path),))) for path in paths}
-    lock = read_lock(before)
-    with suppress(PkigenError):  # an older pkigen's spec
-        given |= {MAPPINGS: (mappings(lock.cluster()),)} if lock is not None else {}
-    held = superseded(given, manifests(given, store, session.inventory.cluster))
-    steps = cluster_steps(held, session.inventory, store, session.renderer)
-    return steps, not held.keys() & remembered(store).keys()
-
-
-def _files(done: tuple[Action, ...]) -> Iterator[str]:
-    for each in done:
-        yield f"  {_MARKS[each.verb]} {each.id}"
+    show_change(context, backup_id(what), directory, runbook, output)

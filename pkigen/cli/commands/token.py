@@ -7,17 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pkigen.access.account_token import claims_of, parse_account, sign_token
-from pkigen.access.kubeconfigs import assemble
-from pkigen.cli.access_input import Reaching, reaching, trust_bundle
+from pkigen.cli.access_input import Reaching, reaching
 from pkigen.cli.console import note, say
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
-from pkigen.cli.outputs import require_writable, write_secret
-from pkigen.cli.session import Session, open_cluster
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import duration
-from pkigen.crypto.service_account_tokens import Claims
-from pkigen.desired.generations import SA, Phase
 from pkigen.errors import UsageError
 
 app = typer.Typer(add_completion=False)
@@ -62,6 +56,13 @@ def token(
 
     It has the form of the API server's own bound tokens. The ledger records it, without its signature.
     """
+    from pkigen.access.account_token import claims_of, parse_account, sign_token
+    from pkigen.access.kubeconfigs import assemble
+    from pkigen.cli.access_sources import trust_bundle
+    from pkigen.cli.outputs import require_writable, write_secret
+    from pkigen.cli.session import open_cluster
+    from pkigen.cli.work.token import say_limits
+
     account = parse_account(service_account)
     lifetime = duration(validity, "--validity")
     if any(not each or not each.isprintable() for each in audience or ()):
@@ -85,29 +86,10 @@ def token(
             entropy=session.system.entropy,
         )
         bundle = trust_bundle(session, store) if kubeconfig is not None else b""
-    _say_limits(session, claims)
+    say_limits(session, claims)
     if kubeconfig is None:
         say(text)
         return
     access = way.access(cluster, trust_bundle=bundle, user=":".join(account), home=account[0])
     write_secret(kubeconfig, assemble(access, {"token": text}))
     note(f"kubeconfig: {kubeconfig}")
-
-
-def _say_limits(session: Session, claims: Claims) -> None:
-    until = f"{claims.expires:%Y-%m-%d %H:%M} UTC"
-    note(f"signed: {claims.subject} for {', '.join(claims.audiences)} until {until}")
-    if claims.uid is None:
-        note(
-            "warning: it has no UID, so the API server refuses it (it compares it with the live object's); "
-            "only other verifiers that use the published keys accept it"
-        )
-        note(
-            f"hint: --uid $(kubectl -n {claims.namespace} get serviceaccount {claims.account} "
-            "-o jsonpath='{.metadata.uid}')"
-        )
-    if not set(claims.audiences) & set(session.inventory.token_trust.audiences):
-        note("note: the API server itself refuses it: it is for other audiences")
-    note("note: it is bound to no Pod, and it can only be revoked by deleting the service account")
-    if session.inventory.rotations.phase(SA) is Phase.PROMOTED:
-        note("note: the service account key rotates: API servers that lack the promoted key refuse it")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pkigen.access.revoking import lifted_by
-from pkigen.cli.commands.revoke import found_of, scope_of
 from pkigen.cli.options import DirectoryOption, TemplatesOption
-from pkigen.cli.revision import Revising, revise, revising
-from pkigen.cli.session import Session, open_record
+from pkigen.cli.revision_input import Revising, revising
 from pkigen.cli.unlock import Unlocking, unlocked
-from pkigen.desired.revocations import CredentialId, Revocation, RevocationChange, in_order
-from pkigen.errors import PkigenError
-from pkigen.store import Store
+
+if TYPE_CHECKING:
+    from pkigen.cli.session import Session
+    from pkigen.desired.revocations import Revocation, RevocationChange
+    from pkigen.store import Store
 
 app = typer.Typer(add_completion=False)
 
@@ -42,21 +41,19 @@ def unrevoke(
     One file has to be copied to each control-plane node; nothing restarts. What has expired comes off the
     list by itself.
     """
+    from pkigen.access.revoking import lifted_by
+    from pkigen.cli.revision import revise
+    from pkigen.cli.session import open_record
+    from pkigen.cli.work.unrevoke import credential_ids
+    from pkigen.desired.revocations import RevocationChange, in_order
+
     session = open_record(context, None, directory, templates=templates).with_keys(unlocking)
 
     def wanted(session: Session, store: Store) -> RevocationChange:
         present = session.inventory.revocations.active
         lifted: list[Revocation] = []
         for word in who:
-            lifted += lifted_by(word, _ids(word, session, store), present)
+            lifted += lifted_by(word, credential_ids(word, session, store), present)
         return RevocationChange(lifted=in_order(lifted))
 
     revise(session, "access unrevoke", wanted, terms)
-
-
-def _ids(word: str, session: Session, store: Store) -> tuple[CredentialId, ...]:
-    """What a word is known to mean; nothing where it is only on the list."""
-    try:
-        return tuple(each.credential for each in found_of(word, scope_of(session, store), before=None))
-    except PkigenError:
-        return ()

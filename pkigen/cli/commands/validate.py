@@ -30,19 +30,19 @@ def _say_schema(subject: SchemaSubject | None) -> None:
     if subject is None:
         return
     if subject is SchemaSubject.PLAN:
-        from pkigen.cli.reports.plan_document import plan_schema  # noqa: PLC0415 -- far more is read for it
+        from pkigen.cli.reports.plan_document import plan_schema
 
         content = plan_schema()
     elif subject is SchemaSubject.ROLLOUT:
-        from pkigen.cli.reports.rollout_document import rollout_schema  # noqa: PLC0415 -- likewise
+        from pkigen.cli.reports.rollout_document import rollout_schema
 
         content = rollout_schema()
     elif subject is SchemaSubject.FLEET:
-        from pkigen.cli.fleet.documents import fleet_schema  # noqa: PLC0415 -- likewise
+        from pkigen.cli.fleet.documents import fleet_schema
 
         content = fleet_schema()
     else:
-        from pkigen.spec.json_schema import json_schema  # noqa: PLC0415 -- a validation does not need it
+        from pkigen.spec.json_schema import json_schema
 
         content = json_schema()
     say(json.dumps(content, indent=2))
@@ -74,7 +74,7 @@ def validate(
     output: FormatOption = Format.TEXT,
 ) -> None:
     """Check specs, and report all of their problems at once."""
-    from pkigen.cli import validation  # noqa: PLC0415 -- a schema needs none of it
+    from pkigen.cli import validation
 
     found = validation.validations(files)
     with document(output) as content:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.console import note
 from pkigen.cli.reports.fleet_text import alike, counted, named
-from pkigen.cli.reports.outcomes import problem_fields
+from pkigen.cli.reports.validation_forms import problem_fields
 from pkigen.errors import PkigenError
 
 if TYPE_CHECKING:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class FleetForm(enum.StrEnum):
+    """How the status of a fleet is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    PROMETHEUS = "prometheus"
+    MARKDOWN = "markdown"
+
 
 FleetArgument = Annotated[
     Path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pkigen.cli.fleet.endings import failures
+from pkigen.cli.fleet.options import FleetForm
 from pkigen.cli.fleet.visits import visits
 from pkigen.cli.reports import fleet_status, signed_forms, status_forms, structured
 from pkigen.cli.reports.status import due
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from pkigen.cli.session import Session
     from pkigen.fleet.description import Fleet
     from pkigen.fleet.sites import Site
-
-
-class FleetForm(enum.StrEnum):
-    """How the status of a fleet is written."""
-
-    TEXT = "text"
-    JSON = "json"
-    PROMETHEUS = "prometheus"
-    MARKDOWN = "markdown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pkigen.airgap.carrier.format import Label
     from pkigen.airgap.enrolment.request import Asked
     from pkigen.airgap.offline.directory import OfflineAuthority
-    from pkigen.desired.inventory import Inventory
-    from pkigen.errors import Problem
     from pkigen.reconcile.adopt import TakenOver
     from pkigen.reconcile.apply import Applied
     from pkigen.reconcile.restore import Rollback
@@ -145,25 +143,6 @@ def explained(what: str, lines: Iterable[str]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Explanation", "what": what, "lines": list(lines)}
 
 
-def validated(file: str, inventory: Inventory, warnings: Iterable[Problem]) -> dict[str, Any]:
-    """A spec that is valid."""
-    cluster = inventory.cluster
-    return {
-        **_validation(file, warnings),
-        "valid": True,
-        "cluster": cluster.name,
-        "kubernetesVersion": str(cluster.spec.kubernetes_version),
-        "nodes": len(cluster.spec.nodes),
-        "certificates": len(inventory.certificates),
-        "problems": [],
-    }
-
-
-def invalid(file: str, problems: Iterable[Problem]) -> dict[str, Any]:
-    """A spec that is not."""
-    return {**_validation(file, ()), "valid": False, "problems": list(map(problem_fields, problems))}
-
-
 def adopted(taken: TakenOver, cluster: str, nodes: int, root: str) -> dict[str, Any]:
     """What `adopt` has taken over."""
     return {
@@ -175,24 +154,4 @@ def adopted(taken: TakenOver, cluster: str, nodes: int, root: str) -> dict[str, 
         "objects": taken.objects,
         "due": list(taken.due),
         "advice": {str(reason): count for reason, count in taken.advice.items()},
-    }
-
-
-def _validation(file: str, warnings: Iterable[Problem]) -> dict[str, Any]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Validation",
-        "file": file,
-        "warnings": list(map(problem_fields, warnings)),
-    }
-
-
-def problem_fields(problem: Problem) -> dict[str, Any]:
-    """One problem of a file."""
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "field": problem.path,
-        "message": problem.message,
     }

@@ -4,8 +4,6 @@ The models are its published JSON Schema (`pkigen validate --schema plan`, docs/
 only ever added to a version; who reads a document passes over those that it does not know.
 """
 
-from __future__ import annotations
-
 import enum
 import json
 from datetime import datetime
@@ -16,7 +14,7 @@ from pydantic import Field
 from pkigen.cli.reports.rollout_document import Digest, Piece, PlannedRolloutStep
 from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.file_readers import Effect
-from pkigen.rotation.phases import RotationStep
+from pkigen.rotation.step_names import RotationStep
 from pkigen.state.authority_record import AuthorityDifference
 from pkigen.state.cluster_objects import ClusterObject
 from pkigen.state.reasons import Reason

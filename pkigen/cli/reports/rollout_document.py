@@ -4,21 +4,15 @@ The models are the published JSON Schema (`pkigen validate --schema rollout`, do
 Fields are only ever added to a version; who reads a document passes over those that it does not know.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from pkigen.cli.reports.plan_text import rollout_text
 from pkigen.reconcile.file_readers import Effect
-from pkigen.reconcile.rollout import StepKind
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pkigen.reconcile.rollout import RolloutStep
+from pkigen.reconcile.rollout import RolloutStep, StepKind
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

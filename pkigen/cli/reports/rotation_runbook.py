@@ -18,7 +18,8 @@ from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Pha
 from pkigen.desired.readers import Reading
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.rollout import StepKind, changed_files, evidence, rollout
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+from pkigen.rotation.step_names import RotationStep
 from pkigen.spec.certificates import Kubeconfigs
 from pkigen.state.authority import look_at_all
 from pkigen.state.materials import discovery_hash

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from pkigen.cli.reports import structured
 from pkigen.desired.generations import Phase
 from pkigen.reconcile.apply import Applied
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP, RotationStep
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+from pkigen.rotation.step_names import RotationStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

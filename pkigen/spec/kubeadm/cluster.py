@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.notation import format_duration
 from pkigen.spec.certificates import KubeadmCA
 from pkigen.spec.kubeadm.nodes import nodes_of

@@ -19,8 +19,9 @@ from pkigen.airgap.carrier.csr_review import (
     review,
     review_all,
 )
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.csr import signed_request
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, public_der, spki_fingerprint
+from pkigen.crypto.keys import ALGORITHMS, public_der, spki_fingerprint
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.inventory import derive

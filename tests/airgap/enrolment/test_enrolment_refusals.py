@@ -26,7 +26,8 @@ from pkigen.airgap.carrier.requests import (
     write_requests,
 )
 from pkigen.crypto.age import Identity
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_own_private
+from pkigen.crypto.algorithms import KeyAlgorithm
+from pkigen.crypto.keys import ALGORITHMS, load_own_private
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
 from pkigen.desired.inventory import derive

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pkigen.airgap.carrier.bundle_key import BundleKey, fingerprint
 from pkigen.airgap.carrier.csr_review import request_for
 from pkigen.airgap.carrier.requests import Purpose, write_requests
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.crypto.issuance import Issuer, certificate_pem, issue_for
-from pkigen.crypto.keys import ALGORITHMS, KeyAlgorithm, load_private
+from pkigen.crypto.keys import ALGORITHMS, load_private
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.profiles import Profile

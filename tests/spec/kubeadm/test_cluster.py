@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from tests.spec.sources import assert_starts, case, cluster, loaded, problems, swapped_kubeadm, warnings
 
 REFUSED = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pkigen.crypto.keys import KeyAlgorithm
+from pkigen.crypto.algorithms import KeyAlgorithm
 from pkigen.spec.certificates import KubeadmCA
 from pkigen.spec.dialects import Dialect
 from tests.spec.kubeadm.configurations import EVERYTHING_ELSE, NEW, SAME
