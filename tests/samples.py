@@ -177,11 +177,11 @@ def _templates() -> Templates:
 
 
 def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
-    """Mode and bytes of every file below a directory, but for the lock's own file."""
+    """Mode and bytes of every file below a directory, but for the lock's own file and the index."""
     return {
         str(path.relative_to(root)): (stat.S_IMODE(path.lstat().st_mode), path.read_bytes())
         for path in sorted(root.rglob("*"))
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name not in {"lock", "index"}
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.key_makers import generated
 from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig
+from pkigen.desired.revocations import UNCHANGED
 from pkigen.errors import StoreError
 from pkigen.reconcile.authorities import Authorities
 from pkigen.reconcile.cluster_changes import manifests
@@ -82,7 +83,7 @@ def apply_plan(
             bench.staging.record(agreed_entry(agreed))
         _stage(plan, bench, held)
         _remember(plan, bench, held)
-        _look_again(bench, held)
+        _look_again(plan, bench, held)
         if inspect is not None:
             # After our own look and before the commit: the proof of a rotation decides here.
             inspect(bench.staging.view)
@@ -97,7 +98,7 @@ def rehearse(
     with store.transaction() as transaction:
         bench = _workbench(inventory, store, transaction, tools, ISSUED_HERE)
         _stage(plan, bench, frozenset())
-        _look_again(bench, frozenset())
+        _look_again(plan, bench, frozenset())
         # Without a commit: leaving the transaction discards everything.
         inspect(bench.staging.view)
 
@@ -187,13 +188,17 @@ def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
         bench.staging.record(entry)
 
 
-def _look_again(bench: Workbench, held: frozenset[str]) -> None:
+def _look_again(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
     """Look at the staged tree with the planner's own eyes, then stage the ledger and the lock file.
+
+    What the plan has looked at, and the change does not concern, is as it was.
 
     Raises:
         StagedTreeError: Something is left to do.
     """
     inventory, tools, view = bench.inventory, bench.tools, bench.staging.view
+    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
+    untouched = _take_over(plan, bench, lock)
     survey = Survey(
         inventory=inventory,
         reader=view,
@@ -204,8 +209,8 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         selection=Selection(within=timedelta()),
         progress=tools.progress,
         what="verifying",
+        without=untouched,
     )
-    lock = LockBuilder(inventory=inventory, templates=tools.renderer.overrides())
     issued = frozenset(bench.made.issued)
     for summary in summaries(survey, known=bench.staging.certificate_facts, hands=tools.hands):
         action = summary.action
@@ -216,6 +221,36 @@ def _look_again(bench: Workbench, held: frozenset[str]) -> None:
         lock.add(summary)
     # Only a tree that is right gets a lock file, which describes what the survey saw.
     bench.staging.close(lock, now=tools.now)
+
+
+def _take_over(plan: Plan, bench: Workbench, lock: LockBuilder) -> frozenset[str]:
+    """Take into the lock file what a plan keeps and the change does not concern; the ids of all that."""
+    earlier = plan.lock
+    if earlier is None or _is_judged_anew(plan, earlier, bench):
+        return frozenset()
+    untouched = _untouched(plan, bench)
+    for item in bench.inventory.items:
+        if item.id in untouched:
+            lock.take_over(item, earlier)
+    return untouched
+
+
+def _untouched(plan: Plan, bench: Workbench) -> frozenset[str]:
+    """The ids of what a plan keeps, and at whose paths nothing changes."""
+    changed = bench.staging.view.changed
+    return frozenset(
+        action.id for action in plan.actions if isinstance(action, Keep) and changed.isdisjoint(action.paths)
+    )
+
+
+def _is_judged_anew(plan: Plan, earlier: LockBuilder, bench: Workbench) -> bool:
+    """Whether a change concerns what other objects are compared with: the authority above all."""
+    authority = f"{layout.AUTHORITY}/"
+    return (
+        earlier.inventory is not bench.inventory
+        or bool(plan.moves or plan.rotated or plan.withheld or plan.revocation != UNCHANGED)
+        or any(path.startswith(authority) for path in bench.staging.view.changed)
+    )
 
 
 class StagedTreeError(StoreError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkigen.desired.adopted import ABSENT
 from pkigen.desired.items import (
+    Desired,
     DesiredCertificate,
     DesiredCopy,
     DesiredCrossCertificate,
@@ -14,6 +15,7 @@ from pkigen.desired.items import (
     DesiredKeyPair,
 )
 from pkigen.notation import json_text
+from pkigen.reconcile.surveyed import kept
 from pkigen.records import dataclass
 from pkigen.state.lockfile import FORMAT, head, spec_facts
 from pkigen.state.reasons import Reason
@@ -64,6 +66,16 @@ class LockBuilder:
                 self._files[summary.action.paths[-1]] = {"sha256": summary.sha256.hex()}
             case _:
                 pass
+
+    def take_over(self, item: Desired, earlier: LockBuilder) -> None:
+        """Take up an object as another builder has done, since when nothing about it has changed."""
+        for path in kept(item).paths:
+            if path in earlier._files:
+                self._files[path] = earlier._files[path]
+        if item.id in earlier._certificates:
+            self._certificates[item.id] = earlier._certificates[item.id]
+        if item.id in earlier._adopted:
+            self._adopted[item.id] = earlier._adopted[item.id]
 
     @property
     def certificates(self) -> Mapping[str, Mapping[str, Any]]:

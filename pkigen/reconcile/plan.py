@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.reconcile.cluster_changes import ClusterStep
+    from pkigen.reconcile.lock_builder import LockBuilder
     from pkigen.state.authority_record import AuthorityChange
     from pkigen.state.reasons import Reason
     from pkigen.state.views import Move
@@ -125,6 +126,8 @@ class Plan:
     """What has to be done in the running cluster after it, with what was left to do there before."""
     until: datetime | None = field(default=None, compare=False)
     """The next moment at which time alone would change it; None where none is known."""
+    lock: LockBuilder | None = field(default=None, compare=False, repr=False)
+    """What the lock file would tell of what was looked at; None where nothing was."""
 
     @property
     def changes(self) -> tuple[Action, ...]:

@@ -292,6 +292,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         given=given,
         in_cluster=cluster_steps(held, inventory, tree, renderer),
         until=next_moment(inventory, lock.certificates, tokens, now=now),
+        lock=lock,
     )
     require_read(plan, moved, inventory)
     return plan

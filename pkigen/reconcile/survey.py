@@ -75,6 +75,7 @@ class Survey:
         progress: Is told of each object.
         what: What it is told that this is.
         kinds: The kinds of objects that are looked at; all of them by default.
+        without: The ids of objects that are not looked at.
         settled: Whether all is known to be right: of certificates, no more is read than what they say.
     """
 
@@ -87,6 +88,7 @@ class Survey:
     progress: Progress = SILENCE
     what: str = "looking at"
     kinds: tuple[type, ...] = (object,)
+    without: frozenset[str] = frozenset()
     settled: bool = False
 
     def __post_init__(self) -> None:
@@ -96,7 +98,9 @@ class Survey:
         self.items: list[Surveyable] = [
             item
             for item in self.inventory.items
-            if isinstance(item, self.kinds) and not isinstance(item, DesiredKubeconfig)
+            if isinstance(item, self.kinds)
+            and not isinstance(item, DesiredKubeconfig)
+            and item.id not in self.without
         ]
         # A CA that is there and named is renewed, so that whatever holds its certificate changes too.
         self._sharing = sharing(self.authorities)

@@ -160,6 +160,11 @@ class StagedView(View):
         """From now on there is nothing at `path`."""
         self._hidden.add(path)
 
+    @property
+    def changed(self) -> frozenset[str]:
+        """Every path at which something else stands than before."""
+        return frozenset(self._staged | self._hidden)
+
     def read(self, path: str, *, limit: int = _LARGEST_FILE) -> FileContent:
         """Read the file that will stand at `path`."""
         # First: what is removed may have been staged before.

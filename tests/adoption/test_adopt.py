@@ -89,7 +89,7 @@ def contents(root: Path) -> dict[str, tuple[bytes, int]]:
     return {
         str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mode & 0o7777)
         for path in root.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != "index"
     }
 
 

@@ -122,12 +122,18 @@ def assert_civil(result: Result) -> None:
 
 
 def photograph(root: Path) -> dict[str, tuple[int, int, bytes | None]]:
-    """Everything below a directory, `.pkigen` too: mode, time of last change, bytes."""
+    """Everything below a directory, `.pkigen` too: mode, time of last change, bytes; but for the index.
+
+    A plan may keep one, which is no change.
+    """
     found: dict[str, tuple[int, int, bytes | None]] = {}
     for path in sorted(root.rglob("*")):
+        if path.name == "index":
+            continue
         status = path.lstat()
+        changed = status.st_mtime_ns if path.name != ".pkigen" else 0
         data = path.read_bytes() if path.is_file() and not path.is_symlink() else None
-        found[str(path.relative_to(root))] = (status.st_mode, status.st_mtime_ns, data)
+        found[str(path.relative_to(root))] = (status.st_mode, changed, data)
     return found
 
 

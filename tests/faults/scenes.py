@@ -120,7 +120,7 @@ class Scene:
         assert frozenset(files_of(root)) == self.names
         assert pkigen("verify", "-C", root).code == 0
         left = {path.name for path in (root / ".pkigen").iterdir()}
-        assert left <= {"lock", "ledger.jsonl", "backups"}, left
+        assert left <= {"lock", "ledger.jsonl", "backups", "index", "index.new"}, left
         return result.err
 
 

@@ -54,7 +54,7 @@ def outcome(scene: Scene, root: Path) -> str:
     assert str(root) in result.error
     assert "free space (and inodes)" in result.hint
     left = {path.name for path in (root / ".pkigen").iterdir()} if root.exists() else set()
-    assert left <= {"lock", "ledger.jsonl", "backups"}, left
+    assert left <= {"lock", "ledger.jsonl", "backups", "index", "index.new"}, left
     return "refused"
 
 

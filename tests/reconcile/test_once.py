@@ -21,6 +21,7 @@ from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.verify import verify
 from pkigen.spec.model import ClusterSpec
+from pkigen.state.lockfile import read_lock
 from pkigen.store import Store
 
 if TYPE_CHECKING:
@@ -107,6 +108,20 @@ def look(inventory: Inventory, root: Path) -> None:
         assert not verify(inventory, store, Renderer(inventory), now=NOW).findings
 
 
+def grow(inventory: Inventory, root: Path) -> None:
+    """Make what another spec asks for in a directory that is there."""
+    renderer = Renderer(inventory)
+    with Store.open(root, command="apply", now=NOW) as store:
+        lock = read_lock(store)
+        assert lock is not None
+        made = make_plan(inventory, store, renderer, now=NOW, owned=lock.paths)
+        assert made.changes
+        apply_plan(
+            made, inventory, store, Tools(now=NOW, entropy=os.urandom, renderer=renderer, progress=SILENCE)
+        )
+        assert not make_plan(inventory, store, renderer, now=NOW, owned=lock.paths).changes
+
+
 @pytest.fixture(scope="module")
 def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cost]:
     """What three workers more cost each kind of work."""
@@ -147,6 +162,20 @@ def test_verify_looks_at_each_certificate_as_an_object_and_as_an_end(costs: dict
     assert looked.each("_rust.x509.load_pem_x509_certificate", looked.leaves) == 2
     assert looked.each("keys.load_pem_private_key", looked.leaves) == 2
     assert looked.each("None.Certificate.verify_directly_issued_by", looked.leaves) == 2
+
+
+def test_what_a_change_leaves_alone_is_not_looked_at_again(tmp_path: Path) -> None:
+    """A worker more: the leaves of the others are parsed for each plan, and not for the second look."""
+    calls = {}
+    for workers in (FEW, MANY):
+        root = tmp_path / str(workers)
+        init(inventory_of(workers), root)
+        calls[workers] = counted(partial(grow, inventory_of(workers + 1), root))
+    leaves = len(inventory_of(MANY).certificates) - len(inventory_of(FEW).certificates)
+    calls[MANY].subtract(calls[FEW])
+    # Twice: `grow` plans once more to see that all is there.
+    assert calls[MANY]["_rust.x509.load_pem_x509_certificate"] == 2 * leaves
+    assert calls[MANY]["None.Certificate.verify_directly_issued_by"] == 2 * leaves
 
 
 def test_each_file_is_opened_once_for_an_object(costs: dict[str, Cost]) -> None:

@@ -56,7 +56,7 @@ class Photograph:
             {
                 str(path.relative_to(root)): path.read_bytes()
                 for path in sorted(root.rglob("*"))
-                if path.is_file() and path.name != "lock"
+                if path.is_file() and path.name not in {"lock", "index"}
             }
         )
 
