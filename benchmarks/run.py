@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,8 @@ HELPED = (
 )
 """Commands that are asked for their help, small and large ones, and some of groups."""
 MANY_CORES = 4
+_TICKS = 3
+"""Seconds after which a file is no longer taken for one that may still be written."""
 KUBEADM_PHASES = ("certs all", "kubeconfig all", "control-plane all", "etcd local")
 
 # What one control-plane node needs: kubeadm's CAs, and its leaves with those of the kubeconfigs.
@@ -198,6 +201,25 @@ def pkigen_command(*words: str) -> Contender:
     )
 
 
+@cache
+def rested() -> tempfile.TemporaryDirectory[str]:
+    """A directory that was made from the single-node example, and planned, and not touched since."""
+    directory = tempfile.TemporaryDirectory(prefix="pkigen-benchmark-")
+    shutil.copy(EXAMPLE, Path(directory.name) / "cluster.yaml")
+    for words in (["init", "cluster.yaml", "-C", "made"], ["plan", "-C", "made"]):
+        subprocess.run([*pkigen(), *words], cwd=directory.name, capture_output=True, check=True)
+        time.sleep(_TICKS)
+    return directory
+
+
+def pkigen_at_rest(word: str) -> Contender:
+    """A command that looks at a directory where an earlier plan has said how everything stands."""
+    return Contender(
+        name=f"pkigen {word}, at rest",
+        command=lambda _directory: [*pkigen(), word, "-C", str(Path(rested().name) / "made")],
+    )
+
+
 def python(name: str, program: str) -> Contender:
     """An interpreter that does one thing."""
     return Contender(name=f"python, {name}", command=lambda _directory: [sys.executable, "-c", program])
@@ -312,6 +334,7 @@ def contenders() -> list[Contender]:
         pkigen_command("validate", "cluster.yaml"),
         pkigen_command("status", "-C", "made"),
         pkigen_command("plan", "-C", "made"),
+        pkigen_at_rest("plan"),
     ]
     for algorithm in ALGORITHMS:
         found.append(pkigen_init(algorithm))
@@ -332,6 +355,7 @@ def goals() -> list[Goal]:
         ("pkigen validate cluster.yaml", "python, what validate needs of them", 0.120),
         ("pkigen status -C made", needed, 0.120),
         ("pkigen plan -C made", needed, 0.120),
+        ("pkigen plan, at rest", needed, 0.120),
     ]
     times = [("ECDSA-P256", 2.0), ("RSA-2048", 0.70 if (os.cpu_count() or 1) < MANY_CORES else 0.45)]
     return [

@@ -22,7 +22,8 @@ from pkigen.cli.host import changing, looking
 from pkigen.cli.passphrases import PassphraseSource, read_identity
 from pkigen.cli.system import System, system_of
 from pkigen.cli.values import duration
-from pkigen.crypto.age import Unseal, is_passphrase_sealed
+from pkigen.crypto.age import Unseal
+from pkigen.crypto.age_header import is_passphrase_sealed
 from pkigen.errors import BundleError
 from pkigen.records import dataclass
 from pkigen.store import Store

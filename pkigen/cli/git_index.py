@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.state.observed import content_at
 
 if TYPE_CHECKING:

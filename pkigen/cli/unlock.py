@@ -79,7 +79,7 @@ class Unlocking:
     def _key(self, sealed: bytes) -> Unseal:
         """What opens the authority, by how it was closed; raises `UsageError` where the other was given."""
         from pkigen.cli.passphrases import PassphraseSource, read_identity
-        from pkigen.crypto.age import is_passphrase_sealed
+        from pkigen.crypto.age_header import is_passphrase_sealed
 
         if is_passphrase_sealed(sealed):
             if self.identity is not None:

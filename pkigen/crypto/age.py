@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyrage
 
 from pkigen.crypto import age_scrypt
-from pkigen.crypto.age_header import INTRODUCTION, SCRYPT, Header, HeaderError, read_header
+from pkigen.crypto.age_header import Header, HeaderError, read_header
 from pkigen.crypto.age_recipient import recipient_fault
 from pkigen.errors import BundleError, UsageError
 from pkigen.records import dataclass
@@ -175,17 +175,6 @@ def armored(sealed: bytes) -> str:
     lines = [text[start : start + _COLUMNS] for start in range(0, len(text), _COLUMNS)]
     begin, end = (f"-----{word} AGE ENCRYPTED FILE-----" for word in ("BEGIN", "END"))
     return "\n".join([begin, *lines, end, ""])
-
-
-def is_sealed(data: bytes) -> bool:
-    """Whether this is an age file."""
-    return data.startswith(INTRODUCTION)
-
-
-# A scrypt stanza stands alone in its header (age-encryption.org/v1), so the first one tells.
-def is_passphrase_sealed(sealed: bytes) -> bool:
-    """Whether an age file asks for a passphrase."""
-    return sealed.startswith(INTRODUCTION + f"-> {SCRYPT} ".encode())
 
 
 def _header(sealed: bytes) -> Header:

@@ -25,6 +25,17 @@ _STANZA = re.compile(rb"-> ([!-~]+(?: [!-~]+)*)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-
 _END = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
 
 
+def is_sealed(data: bytes) -> bool:
+    """Whether this is an age file."""
+    return data.startswith(INTRODUCTION)
+
+
+# A scrypt stanza stands alone in its header (age-encryption.org/v1), so the first one tells.
+def is_passphrase_sealed(sealed: bytes) -> bool:
+    """Whether an age file asks for a passphrase."""
+    return sealed.startswith(INTRODUCTION + f"-> {SCRYPT} ".encode())
+
+
 class HeaderError(ValueError):
     """The header cannot be one of an age file that is opened here; the argument says why."""
 

@@ -56,6 +56,8 @@ def restart_map(inventory: Inventory, changes: Iterable[Action]) -> tuple[Restar
     servers begin to verify kubelets, these come first, or nobody could see logs in between.
     """
     changes = tuple(changes)
+    if not changes:
+        return ()  # most plans have none, and what every component reads need not be found out for them
     asked = _asked_of_components(inventory, changes)
     newcomers = _newcomers(inventory, asked)
     # One that only joins now has had no address that could change.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.state.authority_identities import observe_authority
 from pkigen.state.ledger import EMPTY, Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry

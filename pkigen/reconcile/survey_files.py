@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.crypto.pem_certificates import parse_certificates
 from pkigen.crypto.service_account_tokens import TOKEN_PLACEHOLDER
 from pkigen.desired.generations import ENCRYPTION_KEY, ENCRYPTION_KEY_SIZE, encryption_key_path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.crypto.ca_fitness import unfit, unfit_in_time
 from pkigen.crypto.cross_certification import certifies
 from pkigen.crypto.issuance import Issuer, certificate_pem

@@ -13,7 +13,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.crypto.keys import ed25519_public, public_der, spki_fingerprint
 from pkigen.desired.generations import (
     BUNDLE_KEY_PATH,

@@ -10,7 +10,7 @@ import enum
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import AuthorityError
 from pkigen.spec.certificates import CAKeys

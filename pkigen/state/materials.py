@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.crypto.issuance import certificate_pem
 from pkigen.crypto.keys import UnsupportedKeyError, load_private, public_der, public_pem, public_pem_of
 from pkigen.desired.generations import (

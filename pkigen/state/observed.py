@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, load_own_private, public_der
 from pkigen.crypto.names import is_ca
 from pkigen.crypto.pem_certificates import parse_certificates

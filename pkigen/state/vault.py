@@ -11,7 +11,7 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING, Protocol
 
-from pkigen.crypto.age import Identity, is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.crypto.keys import UnsupportedKeyError, ed25519_public, load_own_private, public_der
 from pkigen.desired.generations import BUNDLE_KEY_PATH, BUNDLE_KEY_SIZE, PRIVATE_PATHS
 from pkigen.errors import AuthorityError, BundleError
@@ -30,7 +30,7 @@ from pkigen.store import FileContent
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pkigen.crypto.age import Seal, Unseal
+    from pkigen.crypto.age import Identity, Seal, Unseal
     from pkigen.state.observed import Reader
 
 
@@ -114,6 +114,8 @@ class SealedVault:
         Args:
             seal: Closes the identity: a passphrase, or the recipient of whoever is to open it.
         """
+        from pkigen.crypto.age import Identity  # noqa: PLC0415 -- few authorities are encrypted
+
         # A key pair between passphrase and keys: new keys are closed without the passphrase, and many are
         # opened with one run of scrypt.
         identity = Identity.generate()
@@ -132,6 +134,8 @@ class SealedVault:
         Raises:
             AuthorityError: It is the wrong passphrase or identity, or something was changed.
         """
+        from pkigen.crypto.age import Identity  # noqa: PLC0415 -- few authorities are encrypted
+
         try:
             text = key.open(sealed_identity)
         except BundleError as error:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crypto.age import is_sealed
+from pkigen.crypto.age_header import is_sealed
 from pkigen.errors import StoreError
 from pkigen.records import dataclass
 from pkigen.state.observed import WithheldContent

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import sys
-from typing import Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
 from pkigen.records import dataclass
+
+if TYPE_CHECKING:
+    from ctypes import CDLL
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,16 @@ class FileSystem(Protocol):
         ...
 
 
-# Python has no `os.syncfs`; `os.sync` would wait for every file system and report no error.
-_libc = ctypes.CDLL(None, use_errno=True)
+@cache
+def _libc() -> CDLL:
+    """The C library, for what Python's `os` does not have; few runs need anything of that.
+
+    There is no `os.syncfs`, and `os.sync` would wait for every file system and report no error.
+    """
+    import ctypes  # noqa: PLC0415 -- see above
+
+    return ctypes.CDLL(None, use_errno=True)
+
 
 # statx(2), for what `os.stat` does not tell: two bind mounts of one file system have the same st_dev.
 _AT_EMPTY_PATH = 0x1000
@@ -142,8 +153,10 @@ class OsFileSystem:
         Raises:
             OSError: Something was not written.
         """
-        if _libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
+        from ctypes import get_errno  # noqa: PLC0415 -- as in `_libc`
+
+        if _libc().syncfs(fd) != 0:
+            number = get_errno()
             raise OSError(number, os.strerror(number))
 
     def fchmod(self, fd: int, mode: int) -> None:
@@ -195,9 +208,11 @@ class OsFileSystem:
 
     def mount(self, dir_fd: int) -> int:
         """The system call `statx` (Linux 5.8); where there is none, the file system stands for the mount."""
+        from ctypes import create_string_buffer  # noqa: PLC0415 -- as in `_libc`
+
         # struct statx of <linux/stat.h>: 256 bytes, stx_mask first, stx_mnt_id at 144.
-        answer = ctypes.create_string_buffer(_STATX_SIZE)
-        statx = getattr(_libc, "statx", None)
+        answer = create_string_buffer(_STATX_SIZE)
+        statx = getattr(_libc(), "statx", None)
         if statx is None or statx(dir_fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, answer) != 0:
             return os.fstat(dir_fd).st_dev
         # The kernel says in stx_mask which fields it has filled: before 5.8 this one is not among them.

@@ -13,8 +13,8 @@ import pyrage
 import pytest
 
 from pkigen.crypto import age_scrypt
-from pkigen.crypto.age import Identity, Passphrase, is_passphrase_sealed
-from pkigen.crypto.age_header import LARGEST_HEADER, read_header
+from pkigen.crypto.age import Identity, Passphrase
+from pkigen.crypto.age_header import LARGEST_HEADER, is_passphrase_sealed, read_header
 from pkigen.errors import BundleError
 
 WORDS = "five words that nobody guesses"

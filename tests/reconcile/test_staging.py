@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen import layout
-from pkigen.crypto.age import Identity, is_sealed
+from pkigen.crypto.age import Identity
+from pkigen.crypto.age_header import is_sealed
 from pkigen.errors import AuthorityError
 from pkigen.reconcile.apply import apply_plan
 from pkigen.state.vault import SealedVault, sealed_identity, sealed_key_of

@@ -10,7 +10,8 @@ import pyrage
 
 from pkigen.cli.app import run
 from pkigen.cli.system import System
-from pkigen.crypto.age import Identity, is_sealed
+from pkigen.crypto.age import Identity
+from pkigen.crypto.age_header import is_sealed
 from tests.cli.program import HOME, NOW
 from tests.samples import Unsynced
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.cli.system import System
-from pkigen.crypto.age import Identity, Passphrase, is_sealed
+from pkigen.crypto.age import Identity, Passphrase
+from pkigen.crypto.age_header import is_sealed
 from pkigen.errors import PkigenError
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from tests.cli.program import NOW, InProcess, changed, contents

@@ -19,7 +19,7 @@ from pkigen.cli.passphrases import PassphraseSource, read_identity
 from pkigen.cli.reports.rescue_runbook import rescue_runbook
 from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import System
-from pkigen.crypto.age import is_passphrase_sealed
+from pkigen.crypto.age_header import is_passphrase_sealed
 from pkigen.errors import BundleError, UsageError
 from pkigen.notation import timestamp
 from pkigen.store import Store

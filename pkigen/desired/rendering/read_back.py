@@ -168,7 +168,7 @@ def _compare(context: object, text: str) -> None:
             raise Mismatch(msg)
 
 
-@_compare.register
+@_compare.register(StaticPod)
 def _(context: StaticPod, text: str) -> None:
     named, commands = _commands(text, context.component)
     if named != (1, "Pod", context.component, "kube-system"):
@@ -292,20 +292,20 @@ def _variables(text: str, component: str) -> set[tuple[str, str]]:
         raise Mismatch("it renders an environment that is not a list of variables") from None
 
 
-@_compare.register
+@_compare.register(CertificateKubeconfig)
 def _(context: CertificateKubeconfig, text: str) -> None:
     trust = {"certificate-authority-data": context.trust_bundle}
     credential = {"client-certificate-data": context.certificate, "client-key-data": context.key}
     _compare_kubeconfig(context, trust, credential, text)
 
 
-@_compare.register
+@_compare.register(TokenKubeconfig)
 def _(context: TokenKubeconfig, text: str) -> None:
     trust = {"certificate-authority-data": context.trust_bundle}
     _compare_kubeconfig(context, trust, {"token": context.token}, text)
 
 
-@_compare.register
+@_compare.register(NamingKubeconfig)
 def _(context: NamingKubeconfig, text: str) -> None:
     credential = {"client-certificate": context.certificate, "client-key": context.key}
     _compare_kubeconfig(context, {"certificate-authority": context.trust_bundle}, credential, text)
@@ -343,7 +343,7 @@ def _compare_kubeconfig(
         raise Mismatch("the kubeconfig is not exactly its cluster, context and user")
 
 
-@_compare.register
+@_compare.register(LoginKubeconfig)
 def _(context: LoginKubeconfig, text: str) -> None:
     trust = {"certificate-authority-data": context.trust_bundle}
     program = {
@@ -357,14 +357,14 @@ def _(context: LoginKubeconfig, text: str) -> None:
     _compare_kubeconfig(context, trust, {"exec": program}, text)
 
 
-@_compare.register
+@_compare.register(AuthenticationConfiguration)
 def _(context: AuthenticationConfiguration, text: str) -> None:
     """Exactly what the spec says: whoever is added here is let in."""
     if documents(text) != [authentication.document(context)]:
         raise Mismatch("the AuthenticationConfiguration is not exactly what the spec says")
 
 
-@_compare.register
+@_compare.register(AuthorizationConfiguration)
 def _(context: AuthorizationConfiguration, text: str) -> None:
     """By the API server's own rules: it would not start with a file that breaks one of them."""
     found = documents(text)
@@ -376,7 +376,7 @@ def _(context: AuthorizationConfiguration, text: str) -> None:
         raise Mismatch(msg)
 
 
-@_compare.register
+@_compare.register(AuthorizationWebhook)
 def _(context: AuthorizationWebhook, text: str) -> None:
     """Exactly what leads nowhere: whoever answers there could let in what is revoked."""
     expected = {
@@ -390,7 +390,7 @@ def _(context: AuthorizationWebhook, text: str) -> None:
         raise Mismatch("the webhook's kubeconfig does not lead nowhere")
 
 
-@_compare.register
+@_compare.register(FlagFile)
 def _(context: FlagFile, text: str) -> None:
     found = environment(text)
     if context.variable == flags_variable(_API_SERVER) and found.keys() == {context.variable}:
@@ -400,7 +400,7 @@ def _(context: FlagFile, text: str) -> None:
         raise Mismatch(msg)
 
 
-@_compare.register
+@_compare.register(Unit)
 def _(context: Unit, text: str) -> None:
     settings = list(unit_settings(text))
     # Only a oneshot service may have several, and none of these is one (systemd.service(5)).
