@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pkigen import layout
 from pkigen.spec import feature_gates
 from pkigen.spec.component_flags import KnownProgram, known_flags
+from pkigen.spec.etcd_gates import etcd_gates
 from pkigen.spec.feature_gates import known_gates
 from pkigen.spec.findings import NODES, Location, SpecFinding, last, warning
 from pkigen.spec.flag_combinations import (
@@ -107,7 +108,7 @@ def _etcd_takes(tag: str, name: str, known: KnownFlags) -> bool:
 
 
 def _gates(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """Feature gates that the version knows, and lets one set so; etcd has gates of its own."""
+    """Feature gates that the version knows, and lets one set so; those of etcd are in `etcd_gates`."""
     for program, at, arguments in _given(spec):
         for place, argument in enumerate(arguments):
             if argument.name != feature_gates.FLAG or program is KnownProgram.ETCD:
@@ -209,5 +210,6 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _release,
     _flags,
     _gates,
+    etcd_gates,
     _combinations,
 )

@@ -236,7 +236,7 @@ ETCD_TAGS: Final = (
 _READYZ_IN_ETCD_SINCE: Final = (3, 5, 11)
 # kubernetes#132838: etcd 3.6 deprecated the experimental flags, 3.7 refuses them. kubeadm v1.34 and v1.35 ask
 # the etcd version, as here; before, kubeadm always wrote the old ones, since v1.36 the new ones (#135701).
-_ETCD_FEATURE_GATES_SINCE: Final = (3, 6, 0)
+ETCD_FEATURE_GATES_SINCE: Final = (3, 6, 0)
 
 _TAG: Final = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\D.*)?")
 _SOME_LATE_PATCH: Final = "99"
@@ -263,7 +263,7 @@ def etcd_has_feature_gates(version: KubernetesVersion, tag: str | None) -> bool:
         version: Of Kubernetes.
         tag: The spec's own tag of the etcd image; one that is no version says nothing.
     """
-    return _etcd_version(version, tag) >= _ETCD_FEATURE_GATES_SINCE
+    return _etcd_version(version, tag) >= ETCD_FEATURE_GATES_SINCE
 
 
 def _etcd_version(version: KubernetesVersion, tag: str | None) -> tuple[int, ...]:

@@ -21,6 +21,8 @@ ELSEWHERE = {TOP / "docs/how-to/adopt.md": "tests/adoption/test_adopt_page.py"}
 """Pages that begin with what another program has made, and the tests that begin there."""
 BEFORE = {TOP / "docs/tutorial/rotated-ca.md": TOP / "docs/tutorial/first-cluster.md"}
 """Pages that begin with what another page has made: they are run one after the other."""
+_INDENTED = re.compile(r"(?:\A|\n)(?:#+ [^\n]*)?\n {4}\S")
+"""A block without a fence: after an empty line, or after a heading."""
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -54,9 +56,7 @@ def test_commands_say_what_is_shown(page: Path, tmp_path: Path, warm: WarmProgra
 def test_every_block_with_commands_is_run() -> None:
     """Here, or by a test that is named; there is no third way."""
     for page in PAGES:
-        assert not re.search(r"(?:\A|\n)\n {4}\S", _FENCE.sub("", page.read_text())), (
-            f"{page}: an indented block"
-        )
+        assert not _INDENTED.search(_FENCE.sub("", page.read_text())), f"{page}: an indented block"
         for step in steps(page):
             if isinstance(step, RunElsewhere):
                 assert not not_run_by(step, (TOP / step.test).read_text(), page), step

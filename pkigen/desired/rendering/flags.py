@@ -13,6 +13,7 @@ from pkigen import layout
 from pkigen.notation import host_text
 from pkigen.records import dataclass
 from pkigen.spec import versions
+from pkigen.spec.etcd_gates import OWN_GATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -186,7 +187,7 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> tuple[
     if node.name in membership.joined:
         flags["initial-cluster-state"] = "existing"
     if versions.etcd_has_feature_gates(spec.kubernetes_version, spec.etcd.image_tag):
-        flags["feature-gates"] = "InitialCorruptCheck=true"
+        flags["feature-gates"] = OWN_GATES
         flags["watch-progress-notify-interval"] = "5s"
     else:
         flags["experimental-initial-corrupt-check"] = "true"
