@@ -12,6 +12,7 @@ import select
 import traceback
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pkigen.errors import PkigenError
@@ -19,9 +20,10 @@ from pkigen.records import dataclass
 from pkigen.worker import Worker, may_fork, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
+X = TypeVar("X")
 _AHEAD = 8
 """How many results for each process may wait for their turn: they take memory."""
 _NUMBER_OCTETS = 4
@@ -80,6 +82,44 @@ def crew(work: Callable[[int], T], size: int, *, tidies: bool = False) -> Iterat
         yield found
     finally:
         found.end()
+
+
+@contextmanager
+def shared(work: Callable[[X], T], parts: Sequence[Sequence[X]], size: int) -> Iterator[Iterator[T]]:
+    """Have processes work at every item of some parts, a part at a time; the results come one by one.
+
+    They come in the order of the items, and what is raised for an item is raised where its turn is.
+
+    Args:
+        work: Does it for one item; what it gives is pickled.
+        parts: The items.
+        size: How many processes; with one or none, this process works by itself.
+    """
+    if size <= 1:
+        yield map(work, chain.from_iterable(parts))
+        return
+    with crew(partial(_of_part, work, parts), size) as processes:
+        yield _one_by_one(processes.results(len(parts)))
+
+
+def _of_part(
+    work: Callable[[X], T], parts: Sequence[Sequence[X]], number: int
+) -> tuple[list[T], Exception | None]:
+    """The results of one part, up to the item that failed, and why it did."""
+    found: list[T] = []
+    try:
+        for item in parts[number]:
+            found.append(work(item))  # noqa: PERF401 -- what comes before an error counts
+    except Exception as error:  # noqa: BLE001 -- raised again on the other side
+        return found, _portable(error)
+    return found, None
+
+
+def _one_by_one(parts: Iterable[tuple[list[T], Exception | None]]) -> Iterator[T]:
+    for found, error in parts:
+        yield from found
+        if error is not None:
+            raise error
 
 
 class Crew(Generic[T]):
@@ -197,7 +237,7 @@ def _serve(
             send(pipe, pickle.dumps(work(int.from_bytes(number, "big")), pickle.HIGHEST_PROTOCOL))
 
 
-def portable(error: Exception) -> Exception:
+def _portable(error: Exception) -> Exception:
     """An error for a pipe: one that does not travel is told of by one that does.
 
     Where it was raised is not known on the other side, and of use where it is a fault of the program's.
