@@ -12,7 +12,6 @@ import select
 import traceback
 from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pkigen.errors import PkigenError
@@ -85,21 +84,19 @@ def crew(work: Callable[[int], T], size: int, *, tidies: bool = False) -> Iterat
 
 
 @contextmanager
-def shared(work: Callable[[X], T], parts: Sequence[Sequence[X]], size: int) -> Iterator[Iterator[T]]:
+def shared(work: Callable[[X], T], parts: Sequence[Sequence[X]], size: int) -> Iterator[Iterator[T] | None]:
     """Have processes work at every item of some parts, a part at a time; the results come one by one.
 
-    They come in the order of the items, and what is raised for an item is raised where its turn is.
+    They come in the order of the items, and what is raised for an item is raised where its turn is. None
+    comes instead of them where there are no processes: then the caller does it, with what it has itself.
 
     Args:
-        work: Does it for one item; what it gives is pickled.
+        work: Does it for one item, with a copy of what there is now; what it gives is pickled.
         parts: The items.
-        size: How many processes; with one or none, this process works by itself.
+        size: How many processes.
     """
-    if size <= 1:
-        yield map(work, chain.from_iterable(parts))
-        return
     with crew(partial(_of_part, work, parts), size) as processes:
-        yield _one_by_one(processes.results(len(parts)))
+        yield _one_by_one(processes.results(len(parts))) if processes.are_there else None
 
 
 def _of_part(
@@ -135,6 +132,11 @@ class Crew(Generic[T]):
         with suppress(BlockingIOError):
             for _ in range(size):
                 self._members.append(self._hired())
+
+    @property
+    def are_there(self) -> bool:
+        """Whether there are processes."""
+        return bool(self._members)
 
     def _hired(self) -> _Member:
         return _Member(partial(_serve, self._work), self._members, tidies=self._tidies)

@@ -8,7 +8,7 @@ holds no secret.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pkigen.crew import ALL_HANDS, Hands, shared
 from pkigen.reconcile.surveyed import kept
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Facts = Mapping[str, Any]
     Travelling = tuple[Action | None, tuple[Finding, ...], Facts | None, bytes | None, Adopted | None]
+
+T = TypeVar("T", bound="Desired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,21 +90,19 @@ def summaries(
         known: Facts of certificates that were told already, by fingerprint.
         hands: How many processes share it.
     """
-    size = hands.for_objects(len(survey))
-    if not size:
-        for surveyed in survey.objects():
-            yield Summary.of(surveyed, known)
-        return
-    # In this order: showing progress may start a thread, and a process with threads should not fork.
-    with (
-        shared(partial(_look, survey, known), divided(survey.items, hands.chunk), size) as found,
-        survey.progress.over(survey.what, len(survey)) as step,
-    ):
-        for item, (form, read) in zip(survey.items, found, strict=True):
-            if survey.hashed is not None:
-                survey.hashed.take_up(read)
-            yield Summary.arrived(item, form)
-            step()
+    parts, size = divided(survey.items, hands.chunk), hands.for_objects(len(survey))
+    with shared(partial(_look, survey, known), parts, size) as found:
+        if found is None:
+            for surveyed in survey.objects():
+                yield Summary.of(surveyed, known)
+            return
+        # After the fork: showing progress may start a thread, and a process with threads should not fork.
+        with survey.progress.over(survey.what, len(survey)) as step:
+            for item, (form, read) in zip(survey.items, found, strict=True):
+                if survey.hashed is not None:
+                    survey.hashed.take_up(read)
+                yield Summary.arrived(item, form)
+                step()
 
 
 def _look(
@@ -113,12 +113,12 @@ def _look(
     return Summary.of(survey.look(item), known).travelling(), read
 
 
-def divided(items: Sequence[Surveyable], size: int) -> list[Sequence[Surveyable]]:
+def divided(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Consecutive objects, at least `size` at a time but for the last, and never a node's in two parts.
 
     What is found of one object of a node says what another one of it must be like (`Survey`).
     """
-    parts: list[Sequence[Surveyable]] = []
+    parts: list[Sequence[T]] = []
     begun = 0
     for at in range(1, len(items)):
         node = getattr(items[at], "node", None)

@@ -103,7 +103,7 @@ def judged(
         shared(verdicts.of, parts, hands.for_objects(len(edges))) as found,
         progress.over("verifying TLS edges", len(edges)) as step,
     ):
-        for edge, verdict in zip(edges, found, strict=True):
+        for edge, verdict in zip(edges, found or map(verdicts.of, edges), strict=True):
             yield _connection(edge, verdict)
             step()
 
