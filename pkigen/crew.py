@@ -19,9 +19,10 @@ from pkigen.records import dataclass
 from pkigen.worker import Worker, may_fork, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
+X = TypeVar("X")
 _AHEAD = 8
 """How many results for each process may wait for their turn: they take memory."""
 _NUMBER_OCTETS = 4
@@ -82,6 +83,42 @@ def crew(work: Callable[[int], T], size: int, *, tidies: bool = False) -> Iterat
         found.end()
 
 
+@contextmanager
+def shared(work: Callable[[X], T], parts: Sequence[Sequence[X]], size: int) -> Iterator[Iterator[T] | None]:
+    """Have processes work at every item of some parts, a part at a time; the results come one by one.
+
+    They come in the order of the items, and what is raised for an item is raised where its turn is. None
+    comes instead of them where there are no processes: then the caller does it, with what it has itself.
+
+    Args:
+        work: Does it for one item, with a copy of what there is now; what it gives is pickled.
+        parts: The items.
+        size: How many processes.
+    """
+    with crew(partial(_of_part, work, parts), size) as processes:
+        yield _one_by_one(processes.results(len(parts))) if processes.are_there else None
+
+
+def _of_part(
+    work: Callable[[X], T], parts: Sequence[Sequence[X]], number: int
+) -> tuple[list[T], Exception | None]:
+    """The results of one part, up to the item that failed, and why it did."""
+    found: list[T] = []
+    try:
+        for item in parts[number]:
+            found.append(work(item))  # noqa: PERF401 -- what comes before an error counts
+    except Exception as error:  # noqa: BLE001 -- raised again on the other side
+        return found, _portable(error)
+    return found, None
+
+
+def _one_by_one(parts: Iterable[tuple[list[T], Exception | None]]) -> Iterator[T]:
+    for found, error in parts:
+        yield from found
+        if error is not None:
+            raise error
+
+
 class Crew(Generic[T]):
     """The processes, each with pipes of its own over which it gets numbers and answers with results."""
 
@@ -95,6 +132,11 @@ class Crew(Generic[T]):
         with suppress(BlockingIOError):
             for _ in range(size):
                 self._members.append(self._hired())
+
+    @property
+    def are_there(self) -> bool:
+        """Whether there are processes."""
+        return bool(self._members)
 
     def _hired(self) -> _CrewMember:
         return _CrewMember(partial(_serve, self._work), self._members, tidies=self._tidies)
@@ -197,7 +239,7 @@ def _serve(
             send(pipe, pickle.dumps(work(int.from_bytes(number, "big")), pickle.HIGHEST_PROTOCOL))
 
 
-def portable(error: Exception) -> Exception:
+def _portable(error: Exception) -> Exception:
     """An error for a pipe: one that does not travel is told of by one that does.
 
     Where it was raised is not known on the other side, and of use where it is a fault of the program's.

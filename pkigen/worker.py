@@ -12,11 +12,12 @@ import select
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
 _LENGTH_OCTETS = 8
 _LAST_STANDARD_STREAM = 2
@@ -58,25 +59,18 @@ class Worker:
         tidies: bool = False,
     ) -> None:
         self._tidies = tidies
+        self._pid: int | None = None
         self._pipe, writing = os.pipe()
-        # A signal between the fork and the child's own handlers waits: in the child it would run this
-        # process' handlers, and what these unwind.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            self._pid = os.fork()
-        except OSError:
-            os.close(self._pipe)
+            with _signals_waiting() as before:
+                self._pid = os.fork()
+                if self._pid == 0:  # pragma: no cover -- the child is measured by what it answers
+                    _live(life, writing, keeps, (*closes, self._pipe), tidies=tidies, before=before)
+        except BaseException:  # there is none, or a signal has come: it has not begun with anything
+            self._kill()
+            raise
+        finally:
             os.close(writing)
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            raise
-        if self._pid == 0:  # pragma: no cover -- the child is measured by what it answers
-            _live(life, writing, keeps, (*closes, self._pipe), tidies=tidies, before=before)
-        os.close(writing)
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        except BaseException:  # one has come meanwhile
-            self.end()
-            raise
 
     def fileno(self) -> int:
         """For `select`."""
@@ -101,7 +95,8 @@ class Worker:
 
     def warn(self) -> None:
         """Tell one that tidies to end."""
-        os.kill(self._pid, signal.SIGTERM)
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGTERM)
 
     def end(self) -> None:
         """End it, whether or not it is done; one that tidies gets some time to end by itself."""
@@ -109,9 +104,28 @@ class Worker:
             # What it still says is of no use; that it says nothing more, ever, is.
             if not os.read(self._pipe, 1 << 16):
                 break
+        self._kill()
+
+    def _kill(self) -> None:
         os.close(self._pipe)
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = None
+
+
+@contextmanager
+def _signals_waiting() -> Iterator[Collection[int]]:
+    """Have a signal wait that comes between the fork and the child's own handlers; give what waited before.
+
+    In the child it would run this process' handlers, and what these unwind.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def send(pipe: int, message: bytes) -> None:
@@ -128,7 +142,7 @@ def _live(
     closes: Collection[int],
     *,
     tidies: bool,
-    before: Collection[int | signal.Signals],
+    before: Collection[int],
 ) -> NoReturn:  # pragma: no cover -- runs in the child
     """The child from its first moment to its last."""
     code = 1

@@ -21,12 +21,12 @@ from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.desired.rendering.templates import Templates
 from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.source import IssuedHere
 from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.verify import verify
+from pkigen.reconcile.workbench import Tools
 from pkigen.spec.model import ClusterSpec
 from pkigen.spec.validation import Severity, findings
 from pkigen.state.lockfile import read_lock

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -82,14 +81,22 @@ def test_who_dies_is_an_error_where_nothing_stands_for_its_result() -> None:
     assert children() == before
 
 
+def interrupting() -> None:
+    """What a person does who waits for this test's process, until it is over."""
+    while True:
+        os.kill(os.getppid(), signal.SIGINT)
+        time.sleep(5)
+
+
 @pytest.mark.parametrize("tidies", [False, True])
 def test_an_interrupt_ends_all(*, tidies: bool) -> None:
     """While they are in the middle of their work, which would never end."""
+
+    def work(number: int) -> None:
+        interrupting() if number == 2 else signal.pause()
+
     before = children()
-    stop = iter([False, False, True])
-    signal.signal(signal.SIGALRM, interrupt_when(lambda: next(stop)))
-    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-    with pytest.raises(KeyboardInterrupt), crew(lambda _: signal.pause(), 3, tidies=tidies) as hands:
+    with pytest.raises(KeyboardInterrupt), crew(work, 3, tidies=tidies) as hands:
         list(hands.results(COUNT))
     assert children() == before
 
@@ -99,8 +106,10 @@ def test_who_tidies_puts_its_work_in_order_first(tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         try:
-            (tmp_path / f"begun-{number}").touch()
-            signal.pause()
+            (tmp_path / str(number)).touch()
+            while len(list(tmp_path.iterdir())) < 2:
+                time.sleep(0.01)
+            interrupting() if number else signal.pause()
         finally:
             (tmp_path / f"tidied-{number}").touch()
 
@@ -110,26 +119,14 @@ def test_who_tidies_puts_its_work_in_order_first(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGTERM, end)
     try:
         for tidies in (False, True):
-            with suppress(KeyboardInterrupt), crew(work, 2, tidies=tidies) as hands:
-                signal.signal(signal.SIGALRM, interrupt_when((tmp_path / "begun-1").exists))
-                signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+            with pytest.raises(KeyboardInterrupt), crew(work, 2, tidies=tidies) as hands:
                 list(hands.results(2))
             found = {each.name for each in tmp_path.iterdir()}
-            assert ("tidied-0" in found, "tidied-1" in found) == (tidies, tidies)
-            (tmp_path / "begun-1").unlink()
+            assert found == ({"0", "1", "tidied-0", "tidied-1"} if tidies else {"0", "1"})
+            for each in tmp_path.iterdir():
+                each.unlink()
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def interrupt_when(ready: Callable[[], bool]) -> Callable[[int, object], None]:
-    """As a person does who sees that work has begun."""
-
-    def handle(_signal: int, _frame: object) -> None:
-        if ready():
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            raise KeyboardInterrupt
-
-    return handle
 
 
 def test_where_no_process_can_be_made_this_one_works(monkeypatch: pytest.MonkeyPatch) -> None:

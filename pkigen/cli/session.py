@@ -24,10 +24,10 @@ from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.errors import UsageError
 from pkigen.notation import printable
-from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import Progress
 from pkigen.reconcile.whole_survey import survey_whole
+from pkigen.reconcile.workbench import Tools
 from pkigen.records import dataclass
 from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from pkigen.desired.adopted import Adopted
     from pkigen.desired.certificates import CertificateKind
     from pkigen.desired.readers import ComponentName
-    from pkigen.reconcile.make import Tools
     from pkigen.reconcile.planner import Planner
     from pkigen.reconcile.surveyed import Surveyed
+    from pkigen.reconcile.workbench import Tools
     from pkigen.state.views import StagedView
     from pkigen.store import Store
 

@@ -8,9 +8,9 @@ holds no secret.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pkigen.crew import ALL_HANDS, Hands, crew, portable
+from pkigen.crew import ALL_HANDS, Hands, shared
 from pkigen.reconcile.surveyed import kept
 from pkigen.records import dataclass
 from pkigen.state.lockfile import certificate_facts, told_fingerprint
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     Travelling = tuple[
         Action | None, tuple[Finding, ...], Facts | None, bytes | None, datetime | None, Adopted | None
     ]
+
+T = TypeVar("T", bound="Desired")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +89,6 @@ class Summary:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Share:
-    """What one process has found of consecutive objects, up to the one that failed."""
-
-    forms: list[Travelling]
-    read: list[str]
-    error: Exception | None = None
-
-
 def summaries(
     survey: Survey, *, known: Mapping[str, Facts] | None = None, hands: Hands = ALL_HANDS
 ) -> Iterator[Summary]:
@@ -106,52 +99,35 @@ def summaries(
         known: Facts of certificates that were told already, by fingerprint.
         hands: How many processes share it.
     """
-    size = hands.for_objects(len(survey))
-    if not size:
-        for surveyed in survey.objects():
-            yield Summary.of(surveyed, known)
-        return
-    parts = divided(survey.items, hands.chunk)
-    # In this order: showing progress may start a thread, and a process with threads should not fork.
-    with (
-        crew(partial(_look, survey, parts, known), size) as processes,
-        survey.progress.over(survey.what, len(survey)) as step,
-    ):
-        for part, share in zip(parts, processes.results(len(parts)), strict=True):
-            if survey.hashed is not None:
-                survey.hashed.take_up(share.read)
-            for item, form in zip(part, share.forms, strict=False):
+    parts, size = divided(survey.items, hands.chunk), hands.for_objects(len(survey))
+    with shared(partial(_look, survey, known), parts, size) as found:
+        if found is None:
+            for surveyed in survey.objects():
+                yield Summary.of(surveyed, known)
+            return
+        # After the fork: showing progress may start a thread, and a process with threads should not fork.
+        with survey.progress.over(survey.what, len(survey)) as step:
+            for item, (form, read) in zip(survey.items, found, strict=True):
+                if survey.hashed is not None:
+                    survey.hashed.take_up(read)
                 yield Summary.arrived(item, form)
                 step()
-            if share.error is not None:
-                raise share.error
 
 
 def _look(
-    survey: Survey,
-    parts: Sequence[Sequence[Surveyable]],
-    known: Mapping[str, Facts] | None,
-    number: int,
-) -> _Share:
-    """Look at one part of the objects, in a process of its own."""
-    forms: list[Travelling] = []
-    error: Exception | None = None
+    survey: Survey, known: Mapping[str, Facts] | None, item: Surveyable
+) -> tuple[Travelling, list[str]]:
+    """Look at one object in a process of its own: what is told of it, and what was read."""
     read = survey.hashed.listen() if survey.hashed is not None else []
-    try:
-        for item in parts[number]:
-            # One by one: what comes before an error counts.
-            forms.append(Summary.of(survey.look(item), known).travelling())  # noqa: PERF401
-    except Exception as problem:  # noqa: BLE001 -- raised again where this object's turn is
-        error = portable(problem)
-    return _Share(forms=forms, read=read, error=error)
+    return Summary.of(survey.look(item), known).travelling(), read
 
 
-def divided(items: Sequence[Surveyable], size: int) -> list[Sequence[Surveyable]]:
+def divided(items: Sequence[T], size: int) -> list[Sequence[T]]:
     """Consecutive objects, at least `size` at a time but for the last, and never a node's in two parts.
 
     What is found of one object of a node says what another one of it must be like (`Survey`).
     """
-    parts: list[Sequence[Surveyable]] = []
+    parts: list[Sequence[T]] = []
     begun = 0
     for at in range(1, len(items)):
         node = getattr(items[at], "node", None)

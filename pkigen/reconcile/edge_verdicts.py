@@ -6,8 +6,11 @@ from datetime import timedelta
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
+from pkigen.crew import ALL_HANDS, Hands, shared
 from pkigen.crypto.path_verifier import PathVerifier
 from pkigen.desired.trust_graph import Connection, Health, Presentation, Shower
+from pkigen.reconcile.progress import SILENCE
+from pkigen.records import dataclass
 from pkigen.state.observed import (
     Fault,
     is_withheld,
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.connections import Edge
     from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.progress import Progress
     from pkigen.state.observed import Reader
 
 _REMEMBERED = 4096
@@ -58,6 +62,52 @@ def anchors_in(tree: Reader, path: str) -> Sequence[x509.Certificate] | str:
     return f"{found.path} {found.message}" if isinstance(found, Fault) else found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What one end of an edge presents, and what the other judges it by."""
+
+    by: Shower
+    certificate: str
+    bundle: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is found of one presentation (`trust_graph.Presentation`); what is presented, the edge says."""
+
+    anchors: tuple[str, ...] = ()
+    ends: datetime | None = None
+    health: Health
+    refusals: tuple[str, ...] = ()
+
+
+def judged(
+    verdicts: EdgeVerdicts,
+    edges: Sequence[Edge],
+    *,
+    progress: Progress = SILENCE,
+    hands: Hands = ALL_HANDS,
+) -> Iterator[Connection]:
+    """Judge every edge, in order, on all cores where there are many.
+
+    Args:
+        verdicts: Judges one.
+        edges: All of them.
+        progress: Is told of each.
+        hands: How many processes share them.
+    """
+    parts = [edges[at : at + hands.chunk] for at in range(0, len(edges), hands.chunk)]
+    # In this order: showing progress may start a thread, and a process with threads should not fork.
+    with (
+        shared(verdicts.of, parts, hands.for_objects(len(edges))) as found,
+        progress.over("verifying TLS edges", len(edges)) as step,
+    ):
+        for edge, verdict in zip(edges, found or map(verdicts.of, edges), strict=True):
+            yield _connection(edge, verdict)
+            step()
+
+
 class EdgeVerdicts:
     """Judges edges by Go's rules, against the files that each end has."""
 
@@ -87,47 +137,27 @@ class EdgeVerdicts:
 
     def connection(self, edge: Edge) -> Connection:
         """Both ends of an edge, as far as they present something and are judged by something."""
-        return Connection(
-            client=edge.client, server=edge.server, presentations=tuple(self._presentations(edge))
-        )
+        return _connection(edge, self.of(edge))
 
-    def _presentations(self, edge: Edge) -> Iterator[Presentation]:
-        if edge.server_certificate is not None and edge.client_trust is not None:
-            whose = f"{edge.client} ({edge.client_trust}) refuses the certificate {edge.server_certificate}"
-            yield self._judged(
-                Shower.SERVER, edge.server_certificate, edge.client_trust, whose=whose, names=edge.names
-            )
-        if edge.client_certificate is not None and edge.server_trust is not None:
-            whose = f"{edge.server} ({edge.server_trust}) refuses the certificate {edge.client_certificate}"
-            yield self._judged(Shower.CLIENT, edge.client_certificate, edge.server_trust, whose=whose)
+    def of(self, edge: Edge) -> tuple[Verdict, ...]:
+        """The verdict on each presentation of an edge."""
+        return tuple(self._verdict(edge, shown) for shown in _shown(edge))
 
-    def _judged(
-        self, by: Shower, identifier: str, trust: str, *, whose: str, names: tuple[str, ...] = ()
-    ) -> Presentation:
+    def _verdict(self, edge: Edge, shown: _Shown) -> Verdict:
         self._tree.forget()
+        identifier, trust = shown.certificate, shown.bundle
         if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
-            return Presentation(
-                shown_by=by, certificate=identifier, bundle=trust, names=names, health=Health.UNKNOWN
-            )
+            return Verdict(health=Health.UNKNOWN)
         chain, anchors = self._chain(identifier), self._anchors(trust)
         unread = chain if isinstance(chain, str) else anchors
         if isinstance(chain, str) or isinstance(anchors, str):
-            return Presentation(
-                shown_by=by,
-                certificate=identifier,
-                bundle=trust,
-                names=names,
-                anchors=() if isinstance(anchors, str) else self._names(trust),
-                health=Health.BROKEN,
-                refusals=(str(unread),),
-            )
-        refusals = tuple(self._refusals(by, chain, anchors, whose=whose, names=names))
+            names = () if isinstance(anchors, str) else self._names(trust)
+            return Verdict(anchors=names, health=Health.BROKEN, refusals=(str(unread),))
+        judge = edge.client if shown.by is Shower.SERVER else edge.server
+        whose = f"{judge} ({trust}) refuses the certificate {identifier}"
+        refusals = tuple(self._refusals(shown.by, chain, anchors, whose=whose, names=shown.names))
         ends = _end(chain, anchors)
-        return Presentation(
-            shown_by=by,
-            certificate=identifier,
-            bundle=trust,
-            names=names,
+        return Verdict(
             anchors=self._names(trust),
             ends=ends,
             health=Health.BROKEN if refusals else self._health(identifier, chain, ends),
@@ -181,6 +211,37 @@ class EdgeVerdicts:
         if isinstance(found, str):
             return ()
         return tuple(self._generations.get(each, each.subject.rfc4514_string()) for each in found)
+
+
+def _shown(edge: Edge) -> Iterator[_Shown]:
+    """What each end of an edge presents, as far as it presents something and is judged by something."""
+    if edge.server_certificate is not None and edge.client_trust is not None:
+        yield _Shown(
+            by=Shower.SERVER,
+            certificate=edge.server_certificate,
+            bundle=edge.client_trust,
+            names=edge.names,
+        )
+    if edge.client_certificate is not None and edge.server_trust is not None:
+        yield _Shown(by=Shower.CLIENT, certificate=edge.client_certificate, bundle=edge.server_trust)
+
+
+def _connection(edge: Edge, verdicts: Sequence[Verdict]) -> Connection:
+    """An edge and what was found of it."""
+    presentations = tuple(
+        Presentation(
+            shown_by=shown.by,
+            certificate=shown.certificate,
+            bundle=shown.bundle,
+            names=shown.names,
+            anchors=verdict.anchors,
+            ends=verdict.ends,
+            health=verdict.health,
+            refusals=verdict.refusals,
+        )
+        for shown, verdict in zip(_shown(edge), verdicts, strict=True)
+    )
+    return Connection(client=edge.client, server=edge.server, presentations=presentations)
 
 
 def _end(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> datetime:

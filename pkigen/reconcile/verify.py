@@ -22,7 +22,7 @@ from pkigen.desired.trust_graph import TrustGraph
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.division import Summary, summaries
-from pkigen.reconcile.edge_verdicts import EdgeVerdicts
+from pkigen.reconcile.edge_verdicts import EdgeVerdicts, judged
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.observations import Observation, ObservationSeverity, Verified
 from pkigen.reconcile.progress import SILENCE
@@ -345,16 +345,13 @@ class _Verification:
                 detail=sentence,
                 severity=ObservationSeverity.REMARK,
             )
-        found = list(edges(self._inventory, self._text))
+        found = [edge.without(self._awaited) for edge in edges(self._inventory, self._text)]
         verdicts = EdgeVerdicts(self._inventory, self._tree, now=self._now, unknown=self._unknown)
-        with self._progress.over("verifying TLS edges", len(found)) as step:
-            for edge in found:
-                connection = verdicts.connection(edge.without(self._awaited))
-                self.connections.append(connection)
-                for shown in connection.presentations:
-                    for detail in shown.refusals:
-                        yield Observation(subject=str(connection), reason=Anomaly.BROKEN_EDGE, detail=detail)
-                step()
+        for connection in judged(verdicts, found, progress=self._progress, hands=self._hands):
+            self.connections.append(connection)
+            for shown in connection.presentations:
+                for detail in shown.refusals:
+                    yield Observation(subject=str(connection), reason=Anomaly.BROKEN_EDGE, detail=detail)
 
     def _text(self, path: str) -> bytes | None:
         return content_at(self._tree, path)

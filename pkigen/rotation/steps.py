@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.apply import Applied
-    from pkigen.reconcile.make import Tools
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.planner import Planner
+    from pkigen.reconcile.workbench import Tools
     from pkigen.rotation.evidence import Evidence
     from pkigen.rotation.live import Dial, Live
     from pkigen.rotation.phases import WantedStep

@@ -18,6 +18,7 @@ import pytest
 
 from pkigen.crew import DeadWorkerError, Hands
 from pkigen.desired.generations import BUNDLE_KEY_PATH, Slot, encryption_key_path
+from pkigen.desired.trust_graph import Health
 from pkigen.reconcile.apply import StagedTreeError, apply_plan
 from pkigen.reconcile.division import divided, summaries
 from pkigen.reconcile.planner import make_plan
@@ -83,6 +84,12 @@ def damaged(root: Path) -> None:
     (root / "nodes/worker-1/etc/kubernetes/kubelet.conf").unlink()
 
 
+def distrusting(root: Path) -> None:
+    """A node that trusts somebody else: connections break."""
+    ours = root / "nodes/worker-2/etc/kubernetes/pki/ca.crt"
+    ours.write_bytes((root / "pki/etcd/ca.crt").read_bytes())
+
+
 def planned(world: World, hands: Hands, *, days: int = 0, filesystem: FileSystem | None = None) -> Plan:
     with Store.open_reading(world.root, filesystem=filesystem) as store:
         lock = read_lock(store)
@@ -99,7 +106,7 @@ def verified(world: World, hands: Hands, *, days: int = 0, filesystem: FileSyste
 # -- the same -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [untouched, damaged])
+@pytest.mark.parametrize("change", [untouched, damaged, distrusting])
 @pytest.mark.parametrize("days", [1, 350, 4000])
 def test_one_process_and_several_find_the_same(
     world: World, change: Callable[[Path], None], days: int
@@ -107,7 +114,11 @@ def test_one_process_and_several_find_the_same(
     """With the digests of all that was read: a plan that is saved by one is carried out by the other."""
     change(world.root)
     assert planned(world, SHARED, days=days % 4000) == planned(world, ALONE, days=days % 4000)
-    assert verified(world, SHARED, days=days) == verified(world, ALONE, days=days)
+    found = verified(world, SHARED, days=days)
+    assert found == verified(world, ALONE, days=days)
+    assert bool(found.findings) == (change is not untouched or days > 1)
+    broken = [each for each in found.graph.connections if each.health is Health.BROKEN]
+    assert bool(broken) == (change is not untouched or days > 1)
 
 
 def test_the_tree_is_the_same_to_the_byte(world: World) -> None:

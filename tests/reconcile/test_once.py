@@ -16,10 +16,10 @@ from pkigen.crypto import keys
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.apply import apply_plan
-from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.verify import verify
+from pkigen.reconcile.workbench import Tools
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.lockfile import read_lock
 from pkigen.store import Store

@@ -18,9 +18,9 @@ from pkigen.desired.generations import ENCRYPTION_KEY, SA, Phase
 from pkigen.desired.inventory import derive
 from pkigen.errors import RotationError, UsageError
 from pkigen.reconcile.apply import apply_plan
-from pkigen.reconcile.make import Tools
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import SILENCE
+from pkigen.reconcile.workbench import Tools
 from pkigen.rotation import steps
 from pkigen.rotation.phases import WantedStep
 from pkigen.rotation.step_names import RotationStep

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.keys import PublicKey
     from pkigen.desired.inventory import Inventory
     from pkigen.desired.items import DesiredCertificate
-    from pkigen.reconcile.make import Tools
+    from pkigen.reconcile.workbench import Tools
     from pkigen.state.observed import Reader
     from pkigen.store import Store
 

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
     from pkigen.crypto.keys import PrivateKey
     from pkigen.desired.inventory import Inventory
-    from pkigen.reconcile.make import Tools
     from pkigen.reconcile.plan import Plan
     from pkigen.reconcile.planner import Planner
     from pkigen.reconcile.surveyed import Selection
+    from pkigen.reconcile.workbench import Tools
     from pkigen.state.observed import Reader
     from pkigen.store import Store
 
