@@ -15,15 +15,17 @@ from __future__ import annotations
 import argparse
 import base64
 import cProfile
+import gc
 import os
 import re
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -34,7 +36,7 @@ from pkigen.desired.generations import ca_id
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.apply import Applied, apply_plan
-from pkigen.reconcile.planner import make_plan
+from pkigen.reconcile.planner import Planner, make_plan
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.verify import verify
 from pkigen.reconcile.workbench import Tools
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 CONTROL_PLANE_NODES = 3
 FIRST_ADDRESS = IPv4Address("10.0.0.1")
+OLD = timedelta(seconds=3)
+"""How old files are at least that the index is kept of."""
 LEAVES = Path(__file__).with_name("leaves.go")
 _EMBEDDED = re.compile(rb"client-certificate-data: (\S+)")
 
@@ -167,10 +171,17 @@ def measure_init(inventory: Inventory, root: Path, now: datetime, options: argpa
 
 def measure_reading(inventory: Inventory, root: Path, now: datetime) -> None:
     """Time a plan without changes, and a verification, beside bare loops."""
-    renderer = Renderer(inventory)
     with Store.open_reading(root) as store:
+        planner = Planner.of(inventory, now=now)
         with Clock() as planning:
-            plan = make_plan(inventory, store, renderer, now=now, owned=frozenset())
+            plan = planner.plan(store)
+        # Files that have just been written are looked at again: a plan of old ones leaves the index.
+        time.sleep(max(0.0, (now - datetime.now(UTC)).total_seconds()))
+        planner.plan(store)
+        with Clock() as knowing:
+            known = planner.plan(store)
+        if known != plan:
+            sys.exit("the plan with the index is another one")
         with Clock() as verifying:
             verified = verify(inventory, store, Renderer(inventory), now=now)
     with Clock() as parsing:
@@ -179,6 +190,7 @@ def measure_reading(inventory: Inventory, root: Path, now: datetime) -> None:
         bare_loop(inventory, root, checks=True)
     print(f"plan: {len(plan.changes)} changes: {planning}, {peak_memory()}")
     print(f"  read and parsed: {parsing}; plan takes {planning.beside(parsing)}")
+    print(f"  with the index: {knowing}; it takes {knowing.beside(parsing)}")
     print(
         f"verify: {verified.objects} objects, {verified.edges} edges, {len(verified.findings)} findings: "
         f"{verifying}, {peak_memory()}"
@@ -199,6 +211,7 @@ def main() -> None:
     parser.add_argument("--profile", default=None, help="write cProfile's figures of init to this file")
     parser.add_argument("--go", default="go", help="the Go compiler")
     options = parser.parse_args()
+    gc.set_threshold(100_000)  # as the program does
     now = datetime.now(UTC)
     for nodes in options.nodes:
         with Clock() as clock:
@@ -207,7 +220,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=options.where) as directory:
             root = Path(directory) / "scale"
             measure_init(inventory, root, now, options)
-            measure_reading(inventory, root, now)
+            measure_reading(inventory, root, datetime.now(UTC) + OLD)
             more = derive(spec_of(nodes + 1, algorithm=options.algorithm, runtime=options.runtime))
             with Clock() as clock:
                 applied = change(more, root, now, "apply")

@@ -73,7 +73,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class EdgeVerdict:
     """What is found of one presentation (`trust_graph.Presentation`); what is presented, the edge says."""
 
     anchors: tuple[str, ...] = ()
@@ -139,25 +139,25 @@ class EdgeVerdicts:
         """Both ends of an edge, as far as they present something and are judged by something."""
         return _connection(edge, self.of(edge))
 
-    def of(self, edge: Edge) -> tuple[Verdict, ...]:
+    def of(self, edge: Edge) -> tuple[EdgeVerdict, ...]:
         """The verdict on each presentation of an edge."""
         return tuple(self._verdict(edge, shown) for shown in _shown(edge))
 
-    def _verdict(self, edge: Edge, shown: _Shown) -> Verdict:
+    def _verdict(self, edge: Edge, shown: _Shown) -> EdgeVerdict:
         self._tree.forget()
         identifier, trust = shown.certificate, shown.bundle
         if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
-            return Verdict(health=Health.UNKNOWN)
+            return EdgeVerdict(health=Health.UNKNOWN)
         chain, anchors = self._chain(identifier), self._anchors(trust)
         unread = chain if isinstance(chain, str) else anchors
         if isinstance(chain, str) or isinstance(anchors, str):
             names = () if isinstance(anchors, str) else self._names(trust)
-            return Verdict(anchors=names, health=Health.BROKEN, refusals=(str(unread),))
+            return EdgeVerdict(anchors=names, health=Health.BROKEN, refusals=(str(unread),))
         judge = edge.client if shown.by is Shower.SERVER else edge.server
         whose = f"{judge} ({trust}) refuses the certificate {identifier}"
         refusals = tuple(self._refusals(shown.by, chain, anchors, whose=whose, names=shown.names))
         ends = _end(chain, anchors)
-        return Verdict(
+        return EdgeVerdict(
             anchors=self._names(trust),
             ends=ends,
             health=Health.BROKEN if refusals else self._health(identifier, chain, ends),
@@ -226,7 +226,7 @@ def _shown(edge: Edge) -> Iterator[_Shown]:
         yield _Shown(by=Shower.CLIENT, certificate=edge.client_certificate, bundle=edge.server_trust)
 
 
-def _connection(edge: Edge, verdicts: Sequence[Verdict]) -> Connection:
+def _connection(edge: Edge, verdicts: Sequence[EdgeVerdict]) -> Connection:
     """An edge and what was found of it."""
     presentations = tuple(
         Presentation(
