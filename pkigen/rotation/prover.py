@@ -132,7 +132,9 @@ class _Prover:
         # What a flag names and is not in this directory cannot be judged: it is
         # reported, not taken for broken.
         self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
-        self._unknown |= {path for path in new.inventory.absent if self._text(path) is None}
+        # A certificate is no path here: `_awaited` looks whether it has come since.
+        paths = new.inventory.absent - new.inventory.certificates.keys()
+        self._unknown |= {path for path in paths if self._text(path) is None}
         self._held = HeldFiles(self._states, {each.path for each in self._foreign})
         self._flag_files = {
             (item.node, _TOKEN_FLAG_FILES[item.kind]): item
