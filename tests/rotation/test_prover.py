@@ -213,8 +213,8 @@ def untouched(
         return State(inventory=replace(inventory, rotations=rotations), reader=trees[phase])
 
     found = prove(state(old), state(new), now=NOW)
-    (row,) = [row for row in found.table if row.edge == UNTOUCHED] or [None]
-    return None if row is None else (row.binding, tuple(held == row.count for held in row.held))
+    rows = [row for row in found.table if row.edge == UNTOUCHED]
+    return (rows[0].binding, tuple(held == rows[0].count for held in rows[0].held)) if rows else None
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def untouched(
     ],
 )
 def test_who_was_never_touched_gets_on_until_the_end(
-    tree: Photograph, old: Phase | str, new: Phase | str, binding: bool, held: tuple[bool, bool]
+    tree: Photograph, old: Phase | str, new: Phase | str, *, binding: bool, held: tuple[bool, bool]
 ) -> None:
     """What it holds is the same before and after the step: the old CA."""
     found = untouched(*rotating(tree), old, new)
@@ -245,7 +245,7 @@ def test_a_promotion_without_a_cross_certificate_promises_nothing(tree: Photogra
 
 
 @pytest.mark.parametrize(("days", "binding"), [(1, True), (0, False)])
-def test_nor_does_one_after_the_old_ca_has_ended(tree: Photograph, days: int, binding: bool) -> None:
+def test_nor_does_one_after_the_old_ca_has_ended(tree: Photograph, days: int, *, binding: bool) -> None:
     found = untouched(*rotating(tree, end=NOW + days * DAY), PREPARED, PROMOTED)
     assert found is not None
     assert found[0] is binding
