@@ -77,7 +77,7 @@ class _Group:
 
     kind: str
     verdicts: tuple[Verdict, ...]
-    binding: bool = True
+    binding: bool
 
 
 def prove(old: State, new: State, *, now: datetime, progress: Progress = SILENCE) -> Proof:

@@ -171,6 +171,7 @@ CLUSTERS = {
     "units": derive(spec(CP1, W1, runtime="systemd", certificates={"directory": "/opt/pki"})),
     "dedicated-etcd": derive(spec(CP1, _ETCD_1)),
     "external-etcd": derive(spec(CP1, etcd={"external": {"endpoints": ["http://10.0.1.1:2379"]}})),
+    "every-ca-key": derive(spec(CP1, certificates={"distributeCAKeys": ["ca", "etcd-ca", "front-proxy-ca"]})),
     "no-ca-keys": derive(spec(CP1, certificates={"distributeCAKeys": False})),
     "by-path": derive(spec(CP1, CP2, W1, certificates=_FILES, kubelet=_FIXED, **ENDPOINT)),
     "by-path-renewing": derive(spec(CP1, W1, certificates=_FILES)),
@@ -370,6 +371,14 @@ def test_a_gate_of_a_component_is_its_own() -> None:
     assert asked(inventory, f"{_OF_COMPONENTS[MANAGER]}/ca.crt") == {MANAGER: Effect.RELOADS}
 
 
+def test_a_flag_of_one_node_is_of_its_kubelet_alone() -> None:
+    own = {**W1, "kubeletExtraArgs": [{"name": "rotate-certificates", "value": "true"}]}
+    inventory = derive(spec(CP1, own, certificates=_FILES, kubelet=_FIXED))
+    path = "etc/kubernetes/pki/kubelet/client.crt"
+    assert asked(inventory, f"nodes/worker-1/{path}") == {KUBELET: Effect.RESTART}
+    assert asked(inventory, f"nodes/cp-1/{path}") == {KUBELET: Effect.RELOADS}
+
+
 def test_of_kubelets_that_somebody_else_configures_nothing_is_known() -> None:
     inventory = derive(spec(CP1, W1, certificates=_FILES, kubelet=_FIXED, manage=["manifests"]))
     assert asked(inventory, f"{_OF_COMPONENTS[KUBELET]}/ca.crt") == {KUBELET: Effect.RESTART}
@@ -438,6 +447,14 @@ def test_members_that_join_are_admitted_one_by_one_after_what_the_others_need() 
     # Whose etcd has run, and who founds the cluster, is not admitted.
     assert of(restart_map(inventory, (rewritten("a-1", ETCD_MANIFEST),))) == [("a-1", Effect.RECREATED, None)]
     assert of(restart_map(inventory, made(inventory, "cp-1"))) == [("cp-1", Effect.STARTS, None)]
+    files = {path for item in inventory.items if item.node == "cp-2" for path in item.paths}
+    others = tuple(
+        each
+        for each in made(inventory, "cp-2")
+        if "/etcd" not in each.id and not files.isdisjoint(each.paths) and "etcd" not in str(each.paths)
+    )
+    again = of(restart_map(inventory, (*others, rewritten("cp-2", ETCD_MANIFEST))))
+    assert again == [("cp-2", Effect.RECREATED, None)], "its etcd has run, whatever else is new there"
     # An address that a new member has from the beginning is none that changes.
     moved = (*made(inventory, "a-1"), rewritten("a-1", ETCD_MANIFEST, Reason.MEMBER_MOVES))
     assert Effect.MOVES not in {effect for _, effect, _ in of(restart_map(inventory, moved))}
@@ -451,7 +468,14 @@ def test_a_component_is_new_where_all_of_its_own_files_are() -> None:
     assert of(steps, API_SERVER) == []
     (bundle,) = (each for each in made(inventory, "worker-1") if each.id.endswith("/pki/ca.crt"))
     assert of(restart_map(inventory, (bundle,)), KUBELET) == [("worker-1", Effect.RELOADS, None)]
-    less = tuple(each for each in made(inventory, "worker-1") if not each.id.endswith("config.yaml"))
+    every = made(inventory, "worker-1")
+    without = tuple(each for each in every if each is not bundle)
+    assert of(restart_map(inventory, without), KUBELET) == [("worker-1", Effect.STARTS, None)]
+    changed = tuple(
+        Rewrite(id=each.id, paths=each.paths, node=each.node, reason=Reason.CONTENT_CHANGED) for each in every
+    )
+    assert of(restart_map(inventory, changed), KUBELET) == [("worker-1", Effect.RESTART, None)]
+    less = tuple(each for each in every if not each.id.endswith("config.yaml"))
     assert of(restart_map(inventory, less), KUBELET) == [("worker-1", Effect.RESTART, None)]
 
 
@@ -488,6 +512,11 @@ def test_where_all_move_the_first_is_asked() -> None:
     movers = tuple(rewritten(name, ETCD_MANIFEST, Reason.MEMBER_MOVES) for name in ("cp-1", "cp-2"))
     found = of(restart_map(inventory, (*movers, removed(f"nodes/old/{PEER}"))))
     assert found[0] == ("cp-1", Effect.EXPELS, "old")
+    later = derive(
+        spec(CP1, CP2, **ENDPOINT), etcd=EtcdMembership(founders=("old",), joined=("cp-2", "cp-1"))
+    )
+    found = of(restart_map(later, (removed(f"nodes/old/{PEER}"),)))
+    assert found == [("cp-2", Effect.EXPELS, "old")], "no founder is left"
 
 
 def test_a_single_member_that_moves_gets_its_files_in_its_turn() -> None:
@@ -503,6 +532,8 @@ def test_several_members_wait_only_where_the_files_themselves_restart_them() -> 
     inventory = derive(spec(CP1, CP2, **ENDPOINT))
     (step,) = restart_map(inventory, (rewritten("cp-1", "/etc/kubernetes/pki/etcd/server.crt"),))
     assert (step.effect, step.copies) == (Effect.RELOADS, False)
+    (step,) = restart_map(inventory, (rewritten("cp-1", ETCD_MANIFEST),))
+    assert (step.effect, step.copies) == (Effect.RECREATED, True)
 
 
 CONFIGURATION = "/var/lib/kubelet/config.yaml"
@@ -520,6 +551,7 @@ def test_kubelets_come_first_where_api_servers_begin_to_verify_them() -> None:
         order = [KUBELET, KUBELET, API_SERVER] if first else [API_SERVER, KUBELET, KUBELET]
         assert [each.component for each in steps] == order
         assert verifies_kubelets_later(steps) is first
+        assert [each.node for each in steps if each.component is KUBELET] == ["cp-1", "worker-1"]
     gone = removed("nodes/cp-1/etc/x", Reason.VERIFIES_KUBELETS)
     steps = restart_map(inventory, (*kubelets, rewritten("cp-1", API_MANIFEST), gone))
     assert steps[0].component is API_SERVER
@@ -586,6 +618,11 @@ def test_what_is_removed_is_left_to_a_step_or_told_by_node() -> None:
     (step,) = restart_map(inventory, changes)
     assert step.removes == (ETCD_MANIFEST,)
     assert leftovers(inventory, changes) == {"cp-1": ("/etc/x",)}
+    unit = removed("nodes/cp-1/etc/systemd/system/kube-scheduler.service")
+    (step,) = restart_map(inventory, (unit, rewritten("cp-1", "/etc/kubernetes/scheduler.conf")))
+    assert step.removes == ("/etc/systemd/system/kube-scheduler.service",)
+    # What goes is asked of nobody; the step that has its reader do without it has a reason of its own.
+    assert restart_map(inventory, (removed("nodes/cp-1/etc/kubernetes/pki/ca.crt"),)) == ()
     assert leftovers(inventory, removals) == {"cp-1": (ETCD_MANIFEST, "/etc/x")}
 
 

@@ -98,6 +98,7 @@ def test_what_nothing_reads_goes_last() -> None:
     steps = rollout(three(), [gone, *rewritten("cp-1/etc/kubernetes/pki/ca.crt")])
     assert steps[-1].kind is StepKind.REMOVE
     assert steps[-1].commands == ("rm -f /etc/kubernetes/old.conf",)
+    assert steps[-1].removes == ("/etc/kubernetes/old.conf",)
 
 
 def test_a_unit_is_what_runs_it() -> None:
@@ -117,6 +118,7 @@ def test_nodes_with_their_own_keys_get_bundles() -> None:
     assert step.copy.is_sealed
     assert not step.copy.but
     assert "airgap bundle create --node worker-1" in step.commands[0]
+    assert step.commands[1:] == ("# and on worker-1: pkigen airgap bundle install FILE",)
 
 
 def test_bundles_with_manifests_come_to_one_node_after_the_other() -> None:
@@ -195,6 +197,18 @@ def test_what_is_not_on_the_nodes_or_goes_from_them_is_no_copy() -> None:
         "cp-1": ("/etc/a", "/etc/b")
     }
     assert told(rollout(three(), [elsewhere, gone, stranger])) == [("remove", "cp-1")]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_what_starts_a_component_comes_with_its_own_step_or_with_the_bundle(own: object) -> None:
+    one = {**CP1, "keys": "node"} if own else CP1
+    changes = rewritten("cp-1/etc/kubernetes/pki/sa.pub", f"cp-1/{_MANIFESTS}/kube-scheduler.yaml")
+    steps = rollout(derive(spec(one, CP2, **ENDPOINT)), changes)
+    copy, api_server, scheduler = (("copy", "cp-1"), ("kube-apiserver", "cp-1"), ("kube-scheduler", "cp-1"))
+    assert told(steps) == ([copy, api_server, scheduler] if own else [copy, api_server, copy, scheduler])
+    restarted = next(each for each in steps if each.restart)
+    assert restarted.kind is StepKind.COMPONENT
+    assert (restarted.host, bool(restarted.commands)) == ("10.0.0.11", True)
 
 
 def test_a_start_file_that_nothing_waits_for_comes_last() -> None:

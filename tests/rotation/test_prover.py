@@ -29,6 +29,7 @@ from tests.samples import CP1, CP2, ENDPOINT, NOW, W1, World, spec
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
     from pkigen.spec.model import ClusterSpec
@@ -44,7 +45,7 @@ UNTOUCHED = "a client that was never touched → kube-apiserver: serving certifi
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Photograph:
     """Of two control planes and a worker; smaller clusters find their files in it, too."""
-    cluster = spec(CP1, CP2, W1, **ENDPOINT, encryption={})
+    cluster = spec(CP1, CP2, W1, **ENDPOINT, encryption={}, users=[{"name": "dev1"}])
     world = World(root=tmp_path_factory.mktemp("proven") / "prod", cluster=cluster)
     world.apply()
     return Photograph.of(world.root)
@@ -89,6 +90,39 @@ def root(name: str, *, days: int = 3650) -> Issuer:
 def at(**files: bytes) -> dict[str, bytes]:
     """Files of the node's PKI, by their names with a double underscore before the ending."""
     return {f"{NODE}/{name.replace('__', '.')}": data for name, data in files.items()}
+
+
+def test_every_case_of_every_edge_is_counted(tree: Photograph) -> None:
+    found = proven(derive(spec(CP1, CP2, W1, **ENDPOINT, encryption={})), tree, tree)
+    assert found.verdicts == 4 * found.edges
+    assert found.edges == sum(row.count for row in found.table) > len(found.table)
+    assert all(row.held == (row.count,) * 4 and row.binding for row in found.table)
+    assert found.broken == ()
+
+
+def test_units_have_the_flags_of_tokens_in_files_of_their_own(tmp_path: Path) -> None:
+    cluster = spec(CP1, runtime="systemd")
+    world = World(root=tmp_path / "prod", cluster=cluster)
+    world.apply()
+    units = Photograph.of(world.root)
+    assert broken(proven(derive(cluster), units, units)) == []
+    stranger = private_pem(ec.generate_private_key(ec.SECP256R1()))
+    found = proven(derive(cluster), units, units.but(**at(sa__key=stranger)))
+    assert {each.presenter.component for each in found.broken} == {
+        "kube-apiserver",
+        "kube-controller-manager",
+    }
+
+
+def test_an_edge_that_was_broken_need_only_hold_afterwards(tree: Photograph) -> None:
+    inventory = derive(spec(CP1, W1))
+    path = "nodes/worker-1/etc/kubernetes/pki/ca.crt"
+    torn = Photograph({**tree.files, path: b"nothing"})
+    assert broken(proven(inventory, torn, tree)) == []
+    still = proven(inventory, torn, torn)
+    assert {(each.presented, each.trusted) for each in still.broken} == {(NEW, NEW)}
+    apart = proven(inventory, tree, torn)
+    assert {(each.presented, each.trusted) for each in apart.broken} == {(OLD, NEW), (NEW, NEW)}
 
 
 # -- what one process never shows to itself ----------------------------------------------------------
@@ -337,6 +371,46 @@ def test_what_flags_name_is_judged_where_it_is_there_and_told_of_where_it_is_not
     assert "kubelet → kube-apiserver: client certificate" in {row.edge for row in found.table}
     # It is there after the step: before it, nothing was known.
     assert proven(derive(cluster), lacking, there).unjudged == ()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "edge"),
+    [
+        *(
+            (flag, "/srv/elsewhere", edge)
+            for flag, edge in (
+                ("tls-cert-file", "people → kube-apiserver: serving certificate"),
+                ("kubelet-client-certificate", "kube-apiserver → kubelet: client certificate"),
+                ("kubelet-certificate-authority", "kube-apiserver → kubelet: serving certificate"),
+                ("client-ca-file", "people → kube-apiserver: client certificate"),
+                ("etcd-cafile", "kube-apiserver → etcd: serving certificate"),
+                ("etcd-certfile", "kube-apiserver → etcd: client certificate"),
+            )
+        ),
+        ("kubelet-client-certificate", "", "kube-apiserver → kubelet: client certificate"),
+        ("kubelet-certificate-authority", "", "kube-apiserver → kubelet: serving certificate"),
+        ("client-ca-file", "", "people → kube-apiserver: client certificate"),
+    ],
+)
+def test_an_edge_with_an_end_that_nobody_knows_is_left_out(
+    tree: Photograph, flag: str, value: str, edge: str
+) -> None:
+    cluster = spec(CP1, apiServer=args((flag, value)), users=[{"name": "dev1"}])
+    there = started(cluster, tree)
+    rows = {row.edge for row in proven(derive(cluster), there, there).table}
+    assert edge not in rows
+    other = edge.replace("serving", "client") if "serving" in edge else edge.replace("client", "serving")
+    assert other in rows
+
+
+def test_what_a_node_has_not_asked_for_is_shown_to_nobody(tree: Photograph) -> None:
+    own = {**W1, "keys": "node"}
+    lost = "nodes/worker-1/var/lib/kubelet/pki/kubelet."
+    less = Photograph({path: data for path, data in tree.files.items() if not path.startswith(lost)})
+    assert broken(proven(derive(spec(CP1, own)), less, less)) == []
+    told = broken(proven(derive(spec(CP1, W1)), less, less))
+    assert told
+    assert all(f"{lost}crt is missing" in each for each in told)
 
 
 def test_what_was_not_there_when_the_cluster_was_taken_over_is_on_no_edge(tree: Photograph) -> None:
