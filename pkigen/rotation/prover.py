@@ -166,9 +166,9 @@ class _Prover:
         """A file as it will be after the step: by that the command lines, and so the edges, are found."""
         return content_at(self._states[Age.NEW].reader, path)
 
-    def _are_known(self, *files: str | None) -> bool:
+    def _are_known(self, *files: str) -> bool:
         """Whether all of these files are in a tree, so that a verdict about them is possible."""
-        return not any(file is None or file in self._unknown for file in files)
+        return self._unknown.isdisjoint(files)
 
     @staticmethod
     def _group(

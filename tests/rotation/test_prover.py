@@ -157,6 +157,7 @@ def test_what_an_api_server_encrypts_it_reads_itself_and_so_do_the_others(tree: 
     alone = proven(derive(spec(CP1, encryption={})), tree, changed)
     assert {(each.presented, each.trusted) for each in alone.broken} == {(OLD, NEW)}
     assert {each.credential for each in alone.broken} == {Presented.STORED}
+    assert [row.held for row in alone.table if "encrypted" in row.edge] == [(1, 0, 1, 1)]
     both = proven(derive(spec(CP1, CP2, **ENDPOINT, encryption={})), tree, changed)
     assert {(each.presenter.node, each.judge.node, each.presented, each.trusted) for each in both.broken} == {
         ("cp-1", "cp-1", OLD, NEW),
@@ -165,6 +166,7 @@ def test_what_an_api_server_encrypts_it_reads_itself_and_so_do_the_others(tree: 
         ("cp-2", "cp-1", OLD, NEW),
         ("cp-2", "cp-1", NEW, NEW),
     }
+    assert [row.held for row in both.table if "encrypted" in row.edge] == [(4, 2, 3, 2)]
 
 
 def test_the_last_signing_key_counts_and_every_accepted_one(tree: Photograph) -> None:
@@ -189,6 +191,25 @@ def test_the_last_signing_key_counts_and_every_accepted_one(tree: Photograph) ->
     assert {each.rpartition(": ")[2].partition(" the key ")[0] for each in told} == {
         "sa.pub and more.pub do not hold"
     }
+
+
+def test_keys_of_the_operators_own_are_judged_by_whether_the_other_end_stays(tree: Photograph) -> None:
+    """No step changes his files: as long as nothing of ours changes at the other end, nothing breaks."""
+    other = ec.generate_private_key(ec.SECP256R1())
+    changed = {"sa.key": private_pem(other), "sa.pub": public_pem(other.public_key())}
+    for flag, ours in (
+        ("service-account-key-file", "sa.key"),
+        ("service-account-signing-key-file", "sa.pub"),
+    ):
+        cluster = spec(CP1, apiServer=args((flag, "/srv/own")))
+        there = started(cluster, tree)
+        assert [each.path for each in proven(derive(cluster), there, there).unjudged] == [
+            "nodes/cp-1/srv/own"
+        ]
+        assert broken(proven(derive(cluster), there, there)) == []
+        new = Photograph({**there.files, f"{NODE}/{ours}": changed[ours]})
+        told = broken(proven(derive(cluster), there, new))
+        assert any("the key files of the other end are not managed by pkigen" in each for each in told)
 
 
 # -- who was never touched ---------------------------------------------------------------------------
@@ -426,7 +447,27 @@ def test_what_was_not_there_when_the_cluster_was_taken_over_is_on_no_edge(tree: 
     assert "kube-apiserver → etcd: client certificate" not in {row.edge for row in found.table}
     # What is there all the same is judged.
     again = proven(derive(cluster, adopted=adopted), tree, tree)
-    assert "kube-apiserver → etcd: client certificate" in {row.edge for row in again.table}
+    rows = {row.edge for row in again.table}
+    assert "kube-apiserver → etcd: client certificate" in rows
+    assert "kube-apiserver → aggregated API servers, as published: client certificate" in rows
+
+
+@pytest.mark.parametrize("lacking", ["10.96.0.1", "kubernetes.default.svc"])
+def test_a_server_has_every_name_that_it_is_reached_by(tree: Photograph, lacking: str) -> None:
+    inventory = derive(spec(CP1))
+    ca = Issuer(
+        certificate=x509.load_pem_x509_certificate(tree.files["pki/ca.crt"]),
+        key=load_private(tree.files["pki/ca.key"]),
+    )
+    content = content_of(inventory.certificates["cp-1/apiserver"])
+    names = [name for name in content.sans.texts() if name != lacking]
+    assert len(names) == len(content.sans.texts()) - 1
+    key = load_private(tree.files[f"{NODE}/apiserver.key"])
+    less = replace(content, sans=SANs.of(*names))
+    leaf = issue(less, key=key, issuer=ca, now=NOW, entropy=os.urandom).certificate
+    told = broken(proven(inventory, tree, tree.but(**at(apiserver__crt=certificate_pem(leaf)))))
+    assert {each.partition(" on ")[0] for each in told} == {"Pods, as published"}
+    assert all(lacking in each for each in told)
 
 
 def test_a_refusal_names_the_ca_that_is_missing_or_else_what_is_wrong(tree: Photograph) -> None:
