@@ -149,6 +149,7 @@ class _Rollout:
             # They come first in the restart map, too.
             kubelets = [each for each in numbered if each[1].component is ComponentName.KUBELET]
             numbered = numbered[len(kubelets) :]
+            # Manifests must not come along: they would start API servers that verify kubelets already.
             yield from self._copies(self._files, only=_KUBELET)
             yield from self._restarting(kubelets, set())
         yield from self._copies((node for node in waiting if node not in self._in_one), but=STARTING)

@@ -264,6 +264,7 @@ class _Prover:
         before, after = (self._states[age].inventory.rotations.phase(ca_id(ca)) for age in Age)
         if before is after is Phase.STABLE:
             return None
+        # Who was never touched holds the CA from before the rotation, wherever that lies by now.
         slot = Slot.PREVIOUS if before is Phase.PROMOTED else Slot.CURRENT
         return observe_certificate(self._states[Age.OLD].reader, ca_location(ca, slot)).certificate
 
@@ -281,6 +282,7 @@ class _Prover:
                 return True
             case Phase.PROMOTED:
                 old = self._old_ca(ca)
+                # Without a cross certificate nothing was promised; with an expired CA nothing can be.
                 return ca_id(ca) in after.crossed and old is not None and self._now < old.not_valid_after_utc
 
     def _refusal(
@@ -413,6 +415,7 @@ class _Prover:
             for item in self._inventory.items
             if isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
         ]
+        # Itself among them: started anew, it reads what it wrote before.
         for writer, judge in itertools.product(items, items):
             yield self._group(
                 Peer(component="kube-apiserver", node=writer.node),
