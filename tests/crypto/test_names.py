@@ -59,7 +59,7 @@ def test_all_names_are_shown_those_of_a_spec_first_and_sorted() -> None:
     ("subject", "expected"),
     [
         ((), Subject(common_name="")),
-        (((NameOID.COMMON_NAME, "first"), (NameOID.COMMON_NAME, "second")), Subject(common_name="first")),
+        (((NameOID.COMMON_NAME, "first"), (NameOID.COMMON_NAME, "second")), Subject(common_name="second")),
         (
             (
                 *((NameOID.ORGANIZATION_NAME, "b"), (NameOID.ORGANIZATION_NAME, "a")),
