@@ -469,7 +469,7 @@ def test_a_component_is_new_where_all_of_its_own_files_are() -> None:
     (bundle,) = (each for each in made(inventory, "worker-1") if each.id.endswith("/pki/ca.crt"))
     assert of(restart_map(inventory, (bundle,)), KUBELET) == [("worker-1", Effect.RELOADS, None)]
     every = made(inventory, "worker-1")
-    without = tuple(each for each in every if each is not bundle)
+    without = tuple(each for each in every if each.id != bundle.id)
     assert of(restart_map(inventory, without), KUBELET) == [("worker-1", Effect.STARTS, None)]
     changed = tuple(
         Rewrite(id=each.id, paths=each.paths, node=each.node, reason=Reason.CONTENT_CHANGED) for each in every
@@ -541,7 +541,7 @@ API_MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 
 
 def test_kubelets_come_first_where_api_servers_begin_to_verify_them() -> None:
-    inventory = derive(spec(CP1, W1))
+    inventory = derive(spec(W1, CP1))
     kubelets = (rewritten("worker-1", CONFIGURATION), rewritten("cp-1", CONFIGURATION))
     for change, first in (
         (rewritten("cp-1", API_MANIFEST, Reason.VERIFIES_KUBELETS), True),
