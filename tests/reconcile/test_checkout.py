@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,8 +51,11 @@ def test_what_is_a_checkout_and_what_has_lost_something(made: tuple[Photograph, 
     assert view is not None
     assert view.withheld == {path for path in tree.files if layout.is_private(path)} & inventory.paths
     assert looked_at(clone, inventory) is not clone
+    lock = json.loads(clone.files[layout.LOCK_FILE])
+    lock["files"] = {path: facts for path, facts in lock["files"].items() if not layout.is_private(path)}
     for other in (
         tree,
+        clone.but(**{layout.LOCK_FILE: json.dumps(lock).encode()}),
         of(tree, private=False, also=("pki/ca.key",)),
         of(tree, private=False, public=False),
         Photograph({path: data for path, data in clone.files.items() if path != layout.LOCK_FILE}),
