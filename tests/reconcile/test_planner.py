@@ -14,6 +14,7 @@ from pkigen.crypto.keys import private_pem
 from pkigen.desired.generations import CA, Phase, Rotations
 from pkigen.desired.inventory import EtcdMembership, TokenTrust, derive
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep, Plan, Reissuance, Remove, Renew
 from pkigen.reconcile.planner import (
     Planner,
@@ -177,12 +178,36 @@ def test_a_plan_knows_what_earlier_runs_wrote(world: World) -> None:
     with Store.open_reading(world.root) as store:
         plan = planner(world).at(store).plan(store)
     assert actions_of(plan, Remove)
+    world.follow(spec(CP1, W1))
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).at(store).plan(store)
+    assert actions_of(plan, Remove) == [f"{PKI}/encryption-config.yaml", "pki/encryption.key"]
     world.path(layout.LOCK_FILE).unlink()
     mine = world.path("pki/mine.txt")
     mine.write_text("mine")
     with Store.open_reading(world.root) as store:
         plan = planner(world).plan(store)
     assert not [each for each in actions_of(plan, Remove) if not each.startswith("nodes/")]
+
+
+def test_of_a_checkout_only_what_it_shows_is_planned(world: World) -> None:
+    """Without the private files nobody can compare the authority, or describe the tree in the lock file."""
+    world.path(f"{PKI}/ca.crt").unlink()
+    lock = json.loads(world.read(layout.LOCK_FILE))
+    lock["authority"]["pki/sa.key"] = "sha256:another"
+    world.path(layout.LOCK_FILE).write_bytes(json.dumps(lock).encode())
+    with Store.open_reading(world.root) as store:
+        assert planner(world).at(store).plan(store).alarms
+        view = without_secrets(store, world.inventory)
+        assert view is not None
+        plan = planner(world).at(view).plan(view)
+    assert (plan.alarms, {"ca", "cp-1/apiserver"} <= set(plan.withheld)) == ((), True)
+    assert [action.id for action in plan.changes] == [f"{PKI}/ca.crt"]
+    world.path(f"{PKI}/ca.crt").write_bytes(world.read("pki/ca.crt"))
+    with Store.open_reading(world.root) as store:
+        view = without_secrets(store, world.inventory)
+        assert view is not None
+        assert planner(world).at(view).plan(view).changes == ()
 
 
 def test_a_saved_plan_is_bound_to_what_no_action_shows(world: World) -> None:
