@@ -58,6 +58,7 @@ def cross_certify(successor: x509.Certificate, *, issuer: Issuer, now: datetime,
         .issuer_name(issuer.certificate.subject)
         .public_key(successor.public_key())
         .serial_number(serial_number(entropy))
+        # Backdated for clocks that are slow, but not to before the CA that signs it existed.
         .not_valid_before(max((now - BACKDATE).replace(microsecond=0), first.not_valid_before_utc))
         .not_valid_after(min(first.not_valid_after_utc, last.not_valid_after_utc))
     )

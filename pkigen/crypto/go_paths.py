@@ -138,6 +138,7 @@ class _Search:
 def _by_subject(cas: Sequence[x509.Certificate]) -> dict[bytes, list[x509.Certificate]]:
     """A pool of Go's: what is in it twice is in it once, and names are compared byte by byte."""
     found: dict[bytes, list[x509.Certificate]] = {}
+    # In the order in which they were sent: among equals Go tries the first one first.
     for each in dict.fromkeys(cas):
         found.setdefault(each.subject.public_bytes(), []).append(each)
     return found
@@ -153,6 +154,7 @@ def _candidates(
     def implausibility(ca: x509.Certificate) -> int:
         extension = extension_of(ca, x509.SubjectKeyIdentifier)
         own = extension.value.digest if extension is not None else b""
+        # One with another identifier is still tried, after all the others: the signature decides.
         return 0 if own == identifier else 1 if not own or not identifier else 2
 
     return sorted(pool.get(certificate.issuer.public_bytes(), []), key=implausibility)
@@ -223,6 +225,7 @@ def name_refusal(leaf: x509.Certificate, name: str) -> str | None:
 
 def _is_for(pattern: str, name: str) -> bool:
     """Whether a DNS name of a certificate is for a host; what is no host name must be the same."""
+    # Go trims the dot of a full name (matchHostnames), which certificates do not have.
     host = name.removesuffix(".")
     if not _HOST.fullmatch(pattern) or not _HOST.fullmatch(host) or host.startswith("*"):
         return pattern == name and name not in {"", "."}

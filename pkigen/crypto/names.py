@@ -49,7 +49,8 @@ def common_names(name: x509.Name) -> Subject:
         return tuple(str(attribute.value) for attribute in name.get_attributes_for_oid(oid))
 
     return Subject(
-        common_name=next(iter(values(NameOID.COMMON_NAME)), ""),
+        # Of several Go keeps the last (crypto/x509/pkix, FillFromRDNSequence): that is the user.
+        common_name=(values(NameOID.COMMON_NAME) or ("",))[-1],
         organizations=values(NameOID.ORGANIZATION_NAME),
     )
 

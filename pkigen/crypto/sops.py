@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.age import Recipient
 
 _KEY_SIZE: Final = 32  # AES-256
+# What SOPS uses, though AES-GCM commonly takes 12 bytes (NIST SP 800-38D 5.2.1.1).
 _NONCE_SIZE: Final = 32
 _TAG_SIZE: Final = 16
 _VERSION: Final = "3.9.0"
@@ -57,7 +58,9 @@ def sealed_documents(
                 for name in sorted(value)
             }
         text = str(value).encode()
+        # Values that stay readable count too: whoever changes one is found out by the MAC.
         digest.update(text)
+        # The path is authenticated with the value, so that no value can be moved to another key.
         return _encrypted(key, text, "".join(f"{step}:" for step in path), entropy) if is_secret else value
 
     found = [sealed(document, (), is_secret=False) for document in documents]

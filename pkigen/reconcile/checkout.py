@@ -40,6 +40,7 @@ def checkout(tree: Tree, inventory: Inventory) -> PublicView | None:
     if view is None or not view.withheld or _is_any_there(tree, view.withheld):
         return None
     lock = read_lock(tree)
+    # A lock file by itself is no checkout: with nothing else there, everything counts as lost.
     public = lock.paths - view.withheld if lock is not None else ()
     return view if _is_any_there(tree, public) else None
 
@@ -72,6 +73,7 @@ def withheld_ids(inventory: Inventory, tree: Tree) -> tuple[str, ...]:
     """What cannot be judged of an inventory in a public view; nothing elsewhere."""
     if not isinstance(tree, PublicView):
         return ()
+    # A kubeconfig's certificate is read in it, and stands for it: it is told of once.
     items = (item for item in inventory.items if not isinstance(item, DesiredKubeconfig))
     return tuple(
         item.id

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MAPPINGS = "spec.iam"
 """Stands for a manifest where there is none: `mappings` makes it."""
 MAPPING = "IAMMapping"
+# A binding before what it binds: a right ends with it, and not with the role or the account.
 _GOES_FIRST = ("ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount")
 
 
@@ -235,11 +236,13 @@ def cluster_steps(
     gone = [
         each
         for each, forms in held.items()
+        # `{None}` alone: the cluster can only lack it, and there is nothing to delete.
         if each not in wanted and forms != {None} and each.kind != MAPPING
     ]
     anew: dict[str, list[ClusterObject]] = {}
     for each, (path, form) in wanted.items():
         anew.setdefault(path, [])
+        # A binding's roleRef is immutable (`ValidateRoleBindingUpdate`): it has to go before it can come.
         if any(old is not None and old.role != form.role for old in held[each]):
             anew[path].append(each)
 

@@ -52,6 +52,7 @@ def _outlived(
     cross: x509.Certificate, issuer: x509.Certificate, subject: x509.Certificate, now: datetime
 ) -> Finding | None:
     """The finding that it has ended, although both CAs are still valid."""
+    # While one of the CAs has ended, another cross certificate would have ended with it.
     ends = [each.not_valid_after_utc for each in (cross, issuer, subject)]
     if min(ends) > now or min(ends[1:]) <= now:
         return None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pkigen.reconcile.progress import Progress
     from pkigen.state.observed import Reader
 
+# With a bound, as in `rotation.held_files`: thousands of nodes' chains would stay in memory.
 _REMEMBERED = 4096
 _NOTICE = timedelta(days=30)
 """How long before its end a certificate is to be renewed that is none of the inventory's."""
@@ -187,6 +188,7 @@ class EdgeVerdicts:
         """Whether what is accepted is to be renewed: by `renewBefore`, at most a third of a life."""
         item = self._inventory.certificates.get(identifier)
         notice = item.renew_before if item is not None else _NOTICE
+        # A certificate that lives shorter than its notice would be due on its first day.
         due = ends - min(notice, (ends - chain[0].not_valid_before_utc) / 3)
         return Health.SOON if due <= self._now else Health.HOLDS
 

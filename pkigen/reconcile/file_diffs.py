@@ -40,6 +40,7 @@ WITHHELD = "(withheld)"
 """What stands where a secret is, or what may be one."""
 
 _MADE_NOW = "(made by this change)"
+# In lines: `difflib` takes up to the square of their number in time.
 _LONGEST_TEXT = 4000
 _CONTEXT = 3
 _FIELD = re.compile(r"( *(?:- )?)([A-Za-z][A-Za-z0-9-]*):(?: (.*))?")
@@ -64,6 +65,7 @@ def content_diff(before: str, after: str) -> tuple[str, ...]:
     old, new = before.split("\n"), after.split("\n")
     if max(len(old), len(new)) > _LONGEST_TEXT:
         return (f"@@ {len(old)} lines become {len(new)}, too many to be compared here @@",)
+    # Without the two lines that would name the files.
     return tuple(difflib.unified_diff(old, new, lineterm="", n=_CONTEXT))[2:]
 
 
@@ -158,6 +160,7 @@ def _kubeconfig_view(lines: Iterable[str]) -> Iterator[str]:
     withheld_at: int | None = None
     for line in lines:
         depth = len(_indent(line))
+        # An empty line ends no block scalar of YAML: what follows it may belong to the secret.
         if withheld_at is not None and (depth > withheld_at or not line.strip()):
             continue
         withheld_at = None
@@ -185,6 +188,7 @@ def _is_public(name: str, value: str) -> bool:
     """Whether a value is one that pkigen writes into a kubeconfig and that is public."""
     if name in _FILES:
         return _PATH.fullmatch(value) is not None
+    # `https://user:password@host` is a server, too (RFC 3986 3.2.1).
     is_password = name == "server" and "@" in value
     return name in _SHOWN and _PLAIN.fullmatch(value) is not None and not is_password
 

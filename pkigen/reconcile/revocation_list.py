@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Plan
     from pkigen.state.observed import Reader
 
+# `X509SHA256=` (apiserver, request/x509) and `JTI=` (pkg/serviceaccount) begin the ids that API servers
+# note of certificates and tokens; a node is refused by its user name.
 _LISTED = re.compile(rb"((?:X509SHA256|JTI)=[^'\s]+|system:node:[^'\s]+)")
 _LIST_KINDS = frozenset({FileKind.AUTHORIZATION_CONFIGURATION, FileKind.AUTHORIZATION_WEBHOOK})
 
@@ -40,6 +42,7 @@ def list_change(reader: Reader, path: str, wanted: RevocationList) -> Finding | 
     before = listed(content_at(reader, path) or b"")
     active = {str(each.credential): each for each in wanted.active}
     over = {str(each.credential): each for each in wanted.over}
+    # What has expired is refused anyway: that it comes off lets nobody in, and is told of apart.
     added = [active[each] for each in sorted(active.keys() - before)]
     lifted = _without_marker(before - active.keys() - over.keys(), before)
     if added or lifted:

@@ -126,6 +126,7 @@ def new_encryption_key(case: RiskCase) -> Iterator[str]:
 def new_bundle_key(case: RiskCase) -> Iterator[str]:
     """Node bundles are signed by another key than the one that nodes have pinned."""
     for action in case.plan.changes:
+        # One that is made for the first time cannot have been pinned.
         if action.id == BUNDLE_KEY and isinstance(action, Reissue):
             yield (
                 f"it makes a new {BUNDLE_KEY_PATH} although there was one: nodes that trust it refuse new "

@@ -59,7 +59,7 @@ class Copy:
     only: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
     files: tuple[str, ...]
-    is_sealed: bool = False
+    is_sealed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,6 @@ def changed_files(changes: Iterable[Action]) -> dict[str, tuple[str, ...]]:
 
 class _Rollout:
     def __init__(self, inventory: Inventory, changes: tuple[Action, ...], reader: Reader | None) -> None:
-        self._inventory = inventory
         self._cluster = inventory.cluster
         self._nodes = {node.name: node for node in inventory.cluster.spec.nodes}
         self._files = {node: each for node, each in changed_files(changes).items() if node in self._nodes}
@@ -151,6 +150,7 @@ class _Rollout:
             # They come first in the restart map, too.
             kubelets = [each for each in numbered if each[1].component is ComponentName.KUBELET]
             numbered = numbered[len(kubelets) :]
+            # Manifests must not come along: they would start API servers that verify kubelets already.
             yield from self._copies(self._files, only=_KUBELET)
             yield from self._restarting(kubelets, set())
         yield from self._copies((node for node in waiting if node not in self._in_one), but=STARTING)
@@ -163,7 +163,7 @@ class _Rollout:
     def _waiting(self) -> list[str]:
         """The nodes that may have files before the first step: all but those that are away meanwhile."""
         in_turn = {step.node for step in self._restarts if step.copies}
-        return [node for node in self._nodes if node in self._files and node not in in_turn]
+        return [node for node in self._nodes if node not in in_turn]
 
     def _comes_in_one(self, node: str) -> bool:
         """Whether a node gets what starts its components together with all else: bundles are not divided."""
@@ -178,8 +178,7 @@ class _Rollout:
             elif restart.node in left and (restart.node in self._in_one or _needs_starting_files(restart)):
                 yield from self._copies([restart.node], only=STARTING)
                 left.remove(restart.node)
-            node = self._nodes.get(restart.node)
-            host = node.host if node is not None else restart.node  # of a node that is gone, its name is left
+            host = self._nodes[restart.node].host
             yield restarting(number, restart, self._cluster, host=host, served=self._evidence)
 
     def _copies(

@@ -84,6 +84,7 @@ def _after(planner: Planner, view: RestoredView) -> Planner:
     """What the directory will ask for: maybe other nodes than now."""
     lock = read_lock(view)
     try:
+        # The lock file goes back as well, so the spec that counts is the one that it holds.
         return planner.of_spec(lock.cluster()).at(view) if lock is not None else planner.at(view)
     except PkigenError:  # an older pkigen's spec; the files go back all the same
         return planner.at(view)

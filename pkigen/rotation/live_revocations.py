@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from pkigen.store import Store
 
 _PATH: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+# A review is asked for by creating one, though nothing is stored.
 _CREATED: Final = 201
 _LARGEST_ANSWER: Final = 1 << 20
 _SECONDS: Final = 5.0
 _TOLD: Final = 20
 """How many of a long list are asked about one by one, where an API server lacks some of it."""
+# `CredentialIDKey` (apiserver, pkg/authentication/user): what an API server notes of the credential shown.
 _KEY: Final = "authentication.kubernetes.io/credential-id"
 
 
@@ -101,6 +103,7 @@ def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) 
             for endpoint, answer in zip(wanted, asked, strict=True)
         )
     finally:
+        # Not waiting: a server that never answers must not keep the command beyond `within`.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -113,6 +116,7 @@ def _held(endpoint: Endpoint, active: Sequence[Revocation], ask: Ask) -> ServerL
     try:
         if _is_refused(ask(endpoint, _review(marker(active)))):
             return ServerList(node=endpoint.node, address=endpoint.address, hold=Hold.CURRENT)
+        # The newest first: who has an older file lacks what was revoked last.
         newest = sorted(active, key=lambda each: each.revoked, reverse=True)[:_TOLD]
         passing = [each for each in newest if not _is_refused(ask(endpoint, _review(each.credential)))]
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -157,6 +161,7 @@ def _review(credential: CredentialId) -> dict[str, Any]:
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
         "spec": {
+            # A name that nothing is bound to: what is asked about is the credential alone.
             "user": credential.value if by_user else "pkigen:revocations",
             "groups": ["system:authenticated"],
             **({} if by_user else {"extra": {_KEY: [str(credential)]}}),

@@ -174,6 +174,7 @@ def moves(
         for origin, destination in _MOVES[rotations.phase(identifier), step]
         for source, target in _files(identifier, origin, destination)
     ]
+    # A cross certificate keeps its place through `promote`: who has the old CA alone still needs it.
     ended = rotations.crossed - after(rotations, identifiers, step).crossed
     moved += [Move(source=cross_path(CA.of_id(each)), target=None) for each in sorted(ended)]
     return tuple(move for move in moved if move.source in there)

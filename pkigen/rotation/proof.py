@@ -111,3 +111,8 @@ class Proof:
 
 CASES = tuple(itertools.product(Age, Age))
 """(presented, trusted), in the order of a row's columns."""
+
+
+def row_name(peer: Peer) -> str:
+    """What stands in a row of the table: people are one kind."""
+    return "people" if peer.component.startswith("user ") else peer.component

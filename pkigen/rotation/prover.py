@@ -33,7 +33,7 @@ from pkigen.desired.readers import ComponentName
 from pkigen.reconcile.progress import SILENCE
 from pkigen.records import dataclass
 from pkigen.rotation.held_files import HeldFiles, Unprovable
-from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict
+from pkigen.rotation.proof import CASES, Age, Presented, Proof, ProofRow, State, Verdict, row_name
 from pkigen.state.observed import Fault, content_at, observe_certificate, observe_file
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _Group:
 
     kind: str
     verdicts: tuple[Verdict, ...]
-    binding: bool = True
+    binding: bool
 
 
 def prove(old: State, new: State, *, now: datetime, progress: Progress = SILENCE) -> Proof:
@@ -127,7 +127,9 @@ class _Prover:
         # What a flag names and is not in this directory cannot be judged: it is
         # reported, not taken for broken.
         self._unknown = {each.path for each in self._foreign if self._text(each.path) is None}
-        self._unknown |= {path for path in new.inventory.absent if self._text(path) is None}
+        # A certificate is no path here: `_awaited` looks whether it has come since.
+        paths = new.inventory.absent - new.inventory.certificates.keys()
+        self._unknown |= {path for path in paths if self._text(path) is None}
         self._held = HeldFiles(self._states, {each.path for each in self._foreign})
         self._flag_files = {
             (item.node, _TOKEN_FLAG_FILES[item.kind]): item
@@ -159,9 +161,9 @@ class _Prover:
         """A file as it will be after the step: by that the command lines, and so the edges, are found."""
         return content_at(self._states[Age.NEW].reader, path)
 
-    def _are_known(self, *files: str | None) -> bool:
+    def _are_known(self, *files: str) -> bool:
         """Whether all of these files are in a tree, so that a verdict about them is possible."""
-        return not any(file is None or file in self._unknown for file in files)
+        return self._unknown.isdisjoint(files)
 
     @staticmethod
     def _group(
@@ -192,7 +194,7 @@ class _Prover:
             )
             for presented, trusted in CASES
         )
-        kind = f"{_kind(ends[0])} → {_kind(ends[1])}: {credential}"
+        kind = f"{row_name(ends[0])} → {row_name(ends[1])}: {credential}"
         return _Group(kind=kind, verdicts=verdicts, binding=binding)
 
     # -- certificates ---------------------------------------------------------------------------------
@@ -251,6 +253,7 @@ class _Prover:
         before, after = (self._states[age].inventory.rotations.phase(ca_id(ca)) for age in Age)
         if before is after is Phase.STABLE:
             return None
+        # Who was never touched holds the CA from before the rotation, wherever that lies by now.
         slot = Slot.PREVIOUS if before is Phase.PROMOTED else Slot.CURRENT
         return observe_certificate(self._states[Age.OLD].reader, ca_location(ca, slot)).certificate
 
@@ -268,6 +271,7 @@ class _Prover:
                 return True
             case Phase.PROMOTED:
                 old = self._old_ca(ca)
+                # Without a cross certificate nothing was promised; with an expired CA nothing can be.
                 return ca_id(ca) in after.crossed and old is not None and self._now < old.not_valid_after_utc
 
     def _refusal(
@@ -404,6 +408,7 @@ class _Prover:
             for item in self._inventory.items
             if isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
         ]
+        # Itself among them: started anew, it reads what it wrote before.
         for writer, judge in itertools.product(items, items):
             yield self._group(
                 Peer(component="kube-apiserver", node=writer.node),
@@ -421,8 +426,3 @@ class _Prover:
         if first in self._held.encryption_keys(judge, trusted):
             return None
         return f"{judge} does not hold the key that writes"
-
-
-def _kind(peer: Peer) -> str:
-    """What stands in a row of the table: people are one kind."""
-    return "people" if peer.component.startswith("user ") else peer.component

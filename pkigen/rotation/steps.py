@@ -362,6 +362,7 @@ def _require_successors(inventory: Inventory, store: Store, identifiers: Iterabl
     for ca in (ca for ca in CA if ca_id(ca) in identifiers):
         certificate = observe_certificate(store, ca_location(ca)).certificate
         successor = ca_location(ca, Slot.NEXT)
+        # A root's successor is another root, made here; only an intermediate needs whoever is above it.
         is_intermediate = certificate is not None and certificate.subject != certificate.issuer
         if not is_intermediate or not isinstance(observe_file(store, successor.certificate), Fault):
             continue

@@ -7,7 +7,6 @@ from which nobody finds it. A new kind of key is one line in `_LOCATIONS`.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
@@ -113,7 +112,7 @@ def _bundle_public(reader: Reader, data: bytes) -> bytes | None:
         return sealed.public if sealed is not None else None
     try:
         seed = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         return None
     return ed25519_public(seed) if len(seed) == BUNDLE_KEY_SIZE else None
 

@@ -68,6 +68,7 @@ def _object(content: object) -> tuple[ClusterObject, ObjectForm] | None:
     name, namespace = metadata.get("name"), metadata.get("namespace")
     if not isinstance(kind, str) or not isinstance(name, str):
         return None
+    # Sorted: another order of the fields, or another style of the YAML, is no other object.
     text = json.dumps(content, sort_keys=True, default=str)
     role = content.get("roleRef")
     return (

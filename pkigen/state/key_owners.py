@@ -27,6 +27,7 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
     """
     owners = _recorded(reader)
     if lock is not None:
+        # Later entries replace earlier ones, so what may be a person's comes first (`CERTIFYING` likewise).
         owners |= lock.keys
     for item in inventory.items:
         if isinstance(item, DesiredKeyPair):

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pkigen.crypto.ca_fitness import chain_of, has_name_constraints, remarks, unfit, unfit_in_time
+from pkigen.crypto.ca_fitness import (
+    chain_of,
+    has_name_constraints,
+    has_signed,
+    remarks,
+    unfit,
+    unfit_in_time,
+)
 from pkigen.crypto.keys import public_der
 
 if TYPE_CHECKING:
@@ -170,6 +177,14 @@ def test_it_is_valid_from_its_first_moment_to_the_one_before_its_last(
     assert why(certificate(IS_CA), now=moment) == told
 
 
+def test_which_one_of_a_chain_is_not_valid_now() -> None:
+    told = unfit_in_time((intermediate(), root()), END)
+    assert told == "it expired 2026-12-22 03:00 UTC"
+    longer = x509.CertificateBuilder(name("root"), name("own"), KEY.public_key(), 1, NOW, END + 2 * SECOND)
+    told = unfit_in_time((longer.sign(ROOT_KEY, hashes.SHA256()), root()), END)
+    assert told == "CN=root above it in the file expired 2026-12-22 03:00 UTC"
+
+
 # -- chains -------------------------------------------------------------------------------------------
 
 ROOT_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -255,6 +270,7 @@ def test_the_chain_of_a_ca_is_found_among_others() -> None:
     assert chain_of(low, (stranger, top)) == (low,)
     back = certificate(IS_CA, subject=name("root"), issuer=name("own"), signed_by=ROOT_KEY)
     assert chain_of(low, (back,)) == (low, back), "they sign each other"
+    assert chain_of(low, (low, back)) == (low, back)
 
 
 # sha256WithRSAEncryption, and its last number in the OIDs of others (RFC 8017 appendix A.2).
@@ -277,6 +293,27 @@ def test_the_hash_of_a_signature_is_one_that_go_verifies(algorithm: str) -> None
         der = sound.public_bytes(Encoding.DER)
         assert der.count(before) == 2  # in what is signed, and beside the signature
         assert why(x509.load_der_x509_certificate(der.replace(before, after))) == told
+
+
+def with_unknown_hash(issuer: str, key: rsa.RSAPrivateKey) -> x509.Certificate:
+    sound = (
+        x509.CertificateBuilder(name(issuer), name("own"), key.public_key(), 1, NOW, END)
+        .add_extension(IS_CA, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    before, after = (RSA_ALGORITHM + bytes([last]) for last in (SHA256, HASHES["an unknown hash"]))
+    return x509.load_der_x509_certificate(sound.public_bytes(Encoding.DER).replace(before, after))
+
+
+def test_what_cannot_be_verified_at_all_is_signed_by_nobody() -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    odd = with_unknown_hash("own", key)
+    assert not has_signed(odd, odd)
+    assert chain_of(odd, (certificate(IS_CA),)) == (odd,)
+    assert why(odd, certificate(IS_CA)) == "the file holds two roots, and one file is for one CA"
+    exchange = x25519.X25519PrivateKey.generate().public_key()
+    unable = x509.CertificateBuilder(name("own"), name("own"), exchange, 1, NOW, END)
+    assert not has_signed(unable.sign(KEY, hashes.SHA256()), certificate(IS_CA))
 
 
 def test_a_key_is_written_as_kubernetes_reads_it() -> None:

@@ -254,6 +254,7 @@ def test_no_repr_shows_a_field_that_may_hold_a_key() -> None:
         ("PEMContent", "public"),
         ("SealedKey", "public"),
         ("SealedKey", "sha256"),  # a digest of 256 random bits or more
+        ("Summary", "sha256"),
         ("Surveyed", "sha256"),
     }
     shown = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,7 +59,7 @@ def test_all_names_are_shown_those_of_a_spec_first_and_sorted() -> None:
     ("subject", "expected"),
     [
         ((), Subject(common_name="")),
-        (((NameOID.COMMON_NAME, "first"), (NameOID.COMMON_NAME, "second")), Subject(common_name="first")),
+        (((NameOID.COMMON_NAME, "first"), (NameOID.COMMON_NAME, "second")), Subject(common_name="second")),
         (
             (
                 *((NameOID.ORGANIZATION_NAME, "b"), (NameOID.ORGANIZATION_NAME, "a")),
@@ -120,3 +120,30 @@ def test_who_stands_at_the_top() -> None:
 def test_extensions_are_named_where_they_have_a_name() -> None:
     assert names.extension_name(ExtensionOID.KEY_USAGE) == "keyUsage"
     assert names.extension_name(x509.ObjectIdentifier("1.2.3.4")) == "1.2.3.4"
+
+
+SUBJECTS = {
+    "CN=dev1": Subject(common_name="dev1"),
+    "CN=dev1,O=ops,O=qa": Subject(common_name="dev1", organizations=("ops", "qa")),
+    r"CN=a\,O=x,O=b\\c": Subject(common_name="a,O=x", organizations=(r"b\c",)),
+    "CN=two\nlines": Subject(common_name="two\nlines"),
+}
+
+
+@pytest.mark.parametrize("text", SUBJECTS)
+def test_a_subject_is_read_as_it_was_written(text: str) -> None:
+    assert names.parse_subject(text) == SUBJECTS[text]
+    assert str(SUBJECTS[text]) == text
+
+
+@pytest.mark.parametrize("text", ["", "dev1", "O=ops,CN=dev1", "CN=a,CN=b", "CN=a,OU=b", "CN=a,", r"CN=\a"])
+def test_no_other_text_is_a_subject(text: str) -> None:
+    with pytest.raises(ValueError, match=" is no subject of CN and O"):
+        names.parse_subject(text)
+
+
+def test_addresses_are_taken_as_they_are() -> None:
+    addresses = (IPv4Address("10.0.0.1"), IPv6Address("fd00::1"))
+    assert SANs.of(*addresses, "10.0.0.1", "A.example.com") == SANs(
+        dns_names=("a.example.com",), addresses=addresses
+    )

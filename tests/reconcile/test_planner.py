@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen import layout
+from pkigen.crypto.keys import private_pem
 from pkigen.desired.generations import CA, Phase, Rotations
 from pkigen.desired.inventory import EtcdMembership, TokenTrust, derive
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Keep, Plan, Reissuance, Remove, Renew
 from pkigen.reconcile.planner import (
     Planner,
+    removals,
     require_no_ca_keys_on_nodes,
     require_nothing_pending,
     require_signed_here,
@@ -27,6 +32,8 @@ from tests.reconcile.altered_trees import PKI, TreeCase, assert_planned, assert_
 from tests.samples import CP1, CP2, ENDPOINT, NOW, W1, W2, World, node, snapshot, spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pkigen.reconcile.plan import Action
 
 
@@ -171,12 +178,36 @@ def test_a_plan_knows_what_earlier_runs_wrote(world: World) -> None:
     with Store.open_reading(world.root) as store:
         plan = planner(world).at(store).plan(store)
     assert actions_of(plan, Remove)
+    world.follow(spec(CP1, W1))
+    with Store.open_reading(world.root) as store:
+        plan = planner(world).at(store).plan(store)
+    assert actions_of(plan, Remove) == [f"{PKI}/encryption-config.yaml", "pki/encryption.key"]
     world.path(layout.LOCK_FILE).unlink()
     mine = world.path("pki/mine.txt")
     mine.write_text("mine")
     with Store.open_reading(world.root) as store:
         plan = planner(world).plan(store)
     assert not [each for each in actions_of(plan, Remove) if not each.startswith("nodes/")]
+
+
+def test_of_a_checkout_only_what_it_shows_is_planned(world: World) -> None:
+    """Without the private files nobody can compare the authority, or describe the tree in the lock file."""
+    world.path(f"{PKI}/ca.crt").unlink()
+    lock = json.loads(world.read(layout.LOCK_FILE))
+    lock["authority"]["pki/sa.key"] = "sha256:another"
+    world.path(layout.LOCK_FILE).write_bytes(json.dumps(lock).encode())
+    with Store.open_reading(world.root) as store:
+        assert planner(world).at(store).plan(store).alarms
+        view = without_secrets(store, world.inventory)
+        assert view is not None
+        plan = planner(world).at(view).plan(view)
+    assert (plan.alarms, {"ca", "cp-1/apiserver"} <= set(plan.withheld)) == ((), True)
+    assert [action.id for action in plan.changes] == [f"{PKI}/ca.crt"]
+    world.path(f"{PKI}/ca.crt").write_bytes(world.read("pki/ca.crt"))
+    with Store.open_reading(world.root) as store:
+        view = without_secrets(store, world.inventory)
+        assert view is not None
+        assert planner(world).at(view).plan(view).changes == ()
 
 
 def test_a_saved_plan_is_bound_to_what_no_action_shows(world: World) -> None:
@@ -203,6 +234,56 @@ def test_what_is_pending_is_refused_where_nothing_may_be(world: World) -> None:
     ) as info:
         require_nothing_pending(world.plan())
     assert info.value.hint == "`pkigen apply` them first"
+
+
+def test_nor_is_an_authority_that_nobody_has_recorded(world: World) -> None:
+    own = private_pem(ec.generate_private_key(ec.SECP256R1()))
+    world.path("pki/encryption.key").write_bytes(world.read("pki/encryption.key")[::-1])
+    world.path("pki/sa.key").write_bytes(own)
+    with pytest.raises(AuthorityError, match=r"is not the one that is recorded: pki/.* was replaced"):
+        require_nothing_pending(world.plan())
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda lock: lock.pop("authority"), "pki.lock does not record the keys of the authority yet"),
+        (
+            lambda lock: lock["authority"].update({"pki/sa.key": "sha256:other"}),
+            "pki.lock or the ledger records another authority",
+        ),
+        (
+            lambda lock: lock["authority"].pop("pki/sa.key"),
+            "pki.lock does not describe this tree and this spec",
+        ),
+    ],
+)
+def test_a_lock_file_is_made_again_for_what_it_says_of_the_authority(
+    world: World, change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    lock = json.loads(world.read(layout.LOCK_FILE))
+    change(lock)
+    world.path(layout.LOCK_FILE).write_bytes(json.dumps(lock).encode())
+    (action,) = world.plan().changes
+    assert (action.verb, action.id, action.paths, action.node) == ("rewrite", "pki.lock", ("pki.lock",), None)
+    assert (action.reason, action.details) == (Reason.CONTENT_CHANGED, (told,))
+
+
+def test_what_goes_is_a_node_or_what_pkigen_has_written() -> None:
+    inventory = derive(spec(CP1))
+    mine = ("nodes/old/etc/x", "nodes/old/etc/y", "pki/old/x", "nodes/notes.txt", f"{PKI}/etcd/ca.key")
+    (old,) = removals(inventory, mine, frozenset())
+    assert (old.id, old.paths, old.node) == ("nodes/old", mine[:2], "old")
+    found = {action.id: action for action in removals(inventory, mine, frozenset(mine))}
+    assert found.keys() == {"nodes/old", *mine[2:]}
+    key = found[f"{PKI}/etcd/ca.key"]
+    assert key.details == (
+        "certificates.distributeCAKeys does not name etcd-ca; the authority keeps the key",
+    )
+    assert found["pki/old/x"].details == ("it is no longer in the spec",)
+    offline = {"authority": "offline", "caKeys": "offline", "distributeCAKeys": False}
+    (key,) = removals(derive(spec(CP1, certificates=offline)), mine[-1:], frozenset(mine))
+    assert key.details == ("it is no longer in the spec",), "the authority has no such key"
 
 
 def test_an_encrypted_authority_has_no_open_ca_keys_beside_it() -> None:

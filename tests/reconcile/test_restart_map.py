@@ -14,19 +14,21 @@ import pytest
 import yaml
 
 from pkigen.desired.generations import SA, Phase, Rotations
-from pkigen.desired.inventory import Inventory, derive
+from pkigen.desired.inventory import EtcdMembership, Inventory, derive
 from pkigen.desired.items import KUBECONFIG_KINDS, DesiredFile, FileKind
 from pkigen.desired.readers import ComponentName
 from pkigen.desired.rendering import Renderer, read_back
 from pkigen.reconcile.file_readers import Effect, own_kubelet_certificate
-from pkigen.reconcile.plan import Remove, Rewrite
+from pkigen.reconcile.plan import Create, Reissuance, Remove, Renew, Rewrite
 from pkigen.reconcile.restart_commands import restart_commands
-from pkigen.reconcile.restart_map import leftovers, restart_map
+from pkigen.reconcile.restart_map import Restart, leftovers, restart_map, verifies_kubelets_later
 from pkigen.state.reasons import Reason
-from tests.samples import CP1, CP2, CP3, ENDPOINT, W1, node, spec
+from tests.samples import CP1, CP2, CP3, ENDPOINT, NOW, W1, node, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pkigen.reconcile.plan import Action
 
 ETCD, API_SERVER = ComponentName.ETCD, ComponentName.API_SERVER
 MANAGER, SCHEDULER = ComponentName.CONTROLLER_MANAGER, ComponentName.SCHEDULER
@@ -169,6 +171,7 @@ CLUSTERS = {
     "units": derive(spec(CP1, W1, runtime="systemd", certificates={"directory": "/opt/pki"})),
     "dedicated-etcd": derive(spec(CP1, _ETCD_1)),
     "external-etcd": derive(spec(CP1, etcd={"external": {"endpoints": ["http://10.0.1.1:2379"]}})),
+    "every-ca-key": derive(spec(CP1, certificates={"distributeCAKeys": ["ca", "etcd-ca", "front-proxy-ca"]})),
     "no-ca-keys": derive(spec(CP1, certificates={"distributeCAKeys": False})),
     "by-path": derive(spec(CP1, CP2, W1, certificates=_FILES, kubelet=_FIXED, **ENDPOINT)),
     "by-path-renewing": derive(spec(CP1, W1, certificates=_FILES)),
@@ -368,6 +371,14 @@ def test_a_gate_of_a_component_is_its_own() -> None:
     assert asked(inventory, f"{_OF_COMPONENTS[MANAGER]}/ca.crt") == {MANAGER: Effect.RELOADS}
 
 
+def test_a_flag_of_one_node_is_of_its_kubelet_alone() -> None:
+    own = {**W1, "kubeletExtraArgs": [{"name": "rotate-certificates", "value": "true"}]}
+    inventory = derive(spec(CP1, own, certificates=_FILES, kubelet=_FIXED))
+    path = "etc/kubernetes/pki/kubelet/client.crt"
+    assert asked(inventory, f"nodes/worker-1/{path}") == {KUBELET: Effect.RESTART}
+    assert asked(inventory, f"nodes/cp-1/{path}") == {KUBELET: Effect.RELOADS}
+
+
 def test_of_kubelets_that_somebody_else_configures_nothing_is_known() -> None:
     inventory = derive(spec(CP1, W1, certificates=_FILES, kubelet=_FIXED, manage=["manifests"]))
     assert asked(inventory, f"{_OF_COMPONENTS[KUBELET]}/ca.crt") == {KUBELET: Effect.RESTART}
@@ -403,6 +414,193 @@ def test_members_of_etcd_get_their_files_in_turn_and_one_that_moves_is_told_to_t
     ]
 
 
+def of(steps: tuple[Restart, ...], component: ComponentName = ETCD) -> list[tuple[str, Effect, str | None]]:
+    """Of one component, in order: on which node, what is asked, and about whom."""
+    return [(each.node, each.effect, each.member) for each in steps if each.component is component]
+
+
+def made(inventory: Inventory, *nodes: str) -> tuple[Create, ...]:
+    """Everything that some nodes hold is new."""
+    return tuple(
+        Create(id=item.id, paths=item.paths, node=item.node, reason=Reason.MISSING)
+        for item in inventory.items
+        if item.node in nodes and item.paths
+    )
+
+
+A1 = node("a-1", "10.0.0.9", "control-plane")
+
+
+def test_members_that_join_are_admitted_one_by_one_after_what_the_others_need() -> None:
+    """By whoever has been there longest; who is there already comes first, whatever it is called."""
+    membership = EtcdMembership(founders=("cp-1",), joined=("cp-2", "a-1"))
+    inventory = derive(spec(CP1, CP2, A1, **ENDPOINT), etcd=membership)
+    changes = (*made(inventory, "a-1", "cp-2"), rewritten("cp-1", ETCD_MANIFEST))
+    steps = restart_map(inventory, changes)
+    assert of(steps) == [
+        ("cp-1", Effect.RECREATED, None),
+        ("cp-1", Effect.ADMITS, "a-1"),
+        ("a-1", Effect.STARTS, None),
+        ("cp-1", Effect.ADMITS, "cp-2"),
+        ("cp-2", Effect.STARTS, None),
+    ]
+    # Whose etcd has run, and who founds the cluster, is not admitted.
+    assert of(restart_map(inventory, (rewritten("a-1", ETCD_MANIFEST),))) == [("a-1", Effect.RECREATED, None)]
+    assert of(restart_map(inventory, made(inventory, "cp-1"))) == [("cp-1", Effect.STARTS, None)]
+    files = {path for item in inventory.items if item.node == "cp-2" for path in item.paths}
+    others = tuple(
+        each
+        for each in made(inventory, "cp-2")
+        if "/etcd" not in each.id and not files.isdisjoint(each.paths) and "etcd" not in str(each.paths)
+    )
+    again = of(restart_map(inventory, (*others, rewritten("cp-2", ETCD_MANIFEST))))
+    assert again == [("cp-2", Effect.RECREATED, None)], "its etcd has run, whatever else is new there"
+    # An address that a new member has from the beginning is none that changes.
+    moved = (*made(inventory, "a-1"), rewritten("a-1", ETCD_MANIFEST, Reason.MEMBER_MOVES))
+    assert Effect.MOVES not in {effect for _, effect, _ in of(restart_map(inventory, moved))}
+
+
+def test_a_component_is_new_where_all_of_its_own_files_are() -> None:
+    """A copy of a CA is new on a node whose component has run for long."""
+    inventory = derive(spec(CP1, W1))
+    steps = restart_map(inventory, made(inventory, "worker-1"))
+    assert of(steps, KUBELET) == [("worker-1", Effect.STARTS, None)]
+    assert of(steps, API_SERVER) == []
+    (bundle,) = (each for each in made(inventory, "worker-1") if each.id.endswith("/pki/ca.crt"))
+    assert of(restart_map(inventory, (bundle,)), KUBELET) == [("worker-1", Effect.RELOADS, None)]
+    every = made(inventory, "worker-1")
+    without = tuple(each for each in every if each.id != bundle.id)
+    assert of(restart_map(inventory, without), KUBELET) == [("worker-1", Effect.STARTS, None)]
+    changed = tuple(
+        Rewrite(id=each.id, paths=each.paths, node=each.node, reason=Reason.CONTENT_CHANGED) for each in every
+    )
+    assert of(restart_map(inventory, changed), KUBELET) == [("worker-1", Effect.RESTART, None)]
+    less = tuple(each for each in every if not each.id.endswith("config.yaml"))
+    assert of(restart_map(inventory, less), KUBELET) == [("worker-1", Effect.RESTART, None)]
+
+
+def removed(path: str, reason: Reason = Reason.NOT_WANTED) -> Remove:
+    return Remove(id=path, paths=(path,), node=path.split("/")[1], reason=reason)
+
+
+PEER = "etc/kubernetes/pki/etcd/peer.crt"
+
+
+def test_a_member_that_goes_is_let_go_first_by_one_that_stays_where_it_is() -> None:
+    membership = EtcdMembership(founders=("cp-1", "cp-2", "cp-3", "old"))
+    inventory = derive(spec(CP1, CP2, CP3, **ENDPOINT), etcd=membership)
+    changes = (
+        rewritten("cp-1", ETCD_MANIFEST, Reason.MEMBER_MOVES),
+        removed(f"nodes/old/{PEER}"),
+        removed(f"nodes/b-old/{PEER}"),
+        # What only looks like it, and who stays.
+        removed(f"nodes/other/{PEER}.bak"),
+        removed(f"nodes/cp-3/{PEER}"),
+        rewritten("cp-4", f"/{PEER}"),
+    )
+    assert of(restart_map(inventory, changes))[:3] == [
+        ("cp-2", Effect.EXPELS, "b-old"),
+        ("cp-2", Effect.EXPELS, "old"),
+        ("cp-1", Effect.MOVES, "cp-1"),
+    ]
+    external = derive(spec(CP1, etcd={"external": {"endpoints": ["https://10.0.1.1:2379"]}}))
+    assert restart_map(external, changes[1:3]) == (), "nobody is left to be asked"
+
+
+def test_where_all_move_the_first_is_asked() -> None:
+    inventory = derive(spec(CP1, CP2, **ENDPOINT), etcd=EtcdMembership(founders=("cp-1", "cp-2")))
+    movers = tuple(rewritten(name, ETCD_MANIFEST, Reason.MEMBER_MOVES) for name in ("cp-1", "cp-2"))
+    found = of(restart_map(inventory, (*movers, removed(f"nodes/old/{PEER}"))))
+    assert found[0] == ("cp-1", Effect.EXPELS, "old")
+    later = derive(
+        spec(CP1, CP2, **ENDPOINT), etcd=EtcdMembership(founders=("old",), joined=("cp-2", "cp-1"))
+    )
+    found = of(restart_map(later, (removed(f"nodes/old/{PEER}"),)))
+    assert found == [("cp-2", Effect.EXPELS, "old")], "no founder is left"
+
+
+def test_a_single_member_that_moves_gets_its_files_in_its_turn() -> None:
+    inventory = derive(spec(CP1, W1))
+    steps = restart_map(inventory, (rewritten("cp-1", ETCD_MANIFEST, Reason.MEMBER_MOVES),))
+    assert [(each.effect, each.copies, each.moves) for each in steps] == [
+        (Effect.MOVES, False, False),
+        (Effect.RECREATED, True, True),
+    ]
+
+
+def test_several_members_wait_only_where_the_files_themselves_restart_them() -> None:
+    inventory = derive(spec(CP1, CP2, **ENDPOINT))
+    (step,) = restart_map(inventory, (rewritten("cp-1", "/etc/kubernetes/pki/etcd/server.crt"),))
+    assert (step.effect, step.copies) == (Effect.RELOADS, False)
+    (step,) = restart_map(inventory, (rewritten("cp-1", ETCD_MANIFEST),))
+    assert (step.effect, step.copies) == (Effect.RECREATED, True)
+
+
+CONFIGURATION = "/var/lib/kubelet/config.yaml"
+API_MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+
+def test_kubelets_come_first_where_api_servers_begin_to_verify_them() -> None:
+    inventory = derive(spec(W1, CP1))
+    kubelets = (rewritten("worker-1", CONFIGURATION), rewritten("cp-1", CONFIGURATION))
+    for change, first in (
+        (rewritten("cp-1", API_MANIFEST, Reason.VERIFIES_KUBELETS), True),
+        (rewritten("cp-1", API_MANIFEST), False),
+    ):
+        steps = restart_map(inventory, (*kubelets, change))
+        order = [KUBELET, KUBELET, API_SERVER] if first else [API_SERVER, KUBELET, KUBELET]
+        assert [each.component for each in steps] == order
+        assert verifies_kubelets_later(steps) is first
+        assert [each.node for each in steps if each.component is KUBELET] == ["cp-1", "worker-1"]
+    gone = removed("nodes/cp-1/etc/x", Reason.VERIFIES_KUBELETS)
+    steps = restart_map(inventory, (*kubelets, rewritten("cp-1", API_MANIFEST), gone))
+    assert steps[0].component is API_SERVER
+    everywhere = Rewrite(id="x", paths=(), node=None, reason=Reason.VERIFIES_KUBELETS)
+    steps = restart_map(inventory, (*kubelets, rewritten("cp-1", API_MANIFEST), everywhere))
+    assert steps[0].component is API_SERVER
+    for alone in (kubelets, (change,), ()):
+        assert not verifies_kubelets_later(restart_map(inventory, alone))
+
+
+def test_another_order_in_a_bundle_asks_nothing_of_who_has_read_it() -> None:
+    inventory = derive(spec(CP1, W1))
+    assert restart_map(inventory, (rewritten("cp-1", API_MANIFEST, Reason.ORDER_CHANGED),)) == ()
+
+
+def test_a_kubelet_forgets_its_own_certificate_for_a_newer_one() -> None:
+    """It reads kubelet.conf only while it has none of its own, be that as old as it may."""
+    inventory = derive(spec(CP1, W1))
+    conf = "nodes/worker-1/etc/kubernetes/kubelet.conf"
+    own = ("/var/lib/kubelet/pki/kubelet-client-current.pem",)
+    issued = Reissuance(issuer="ca", key_algorithm="", expires=NOW, will_expire=NOW)
+    cases: list[tuple[Action, tuple[str, ...]]] = [
+        (
+            Renew(id="worker-1/kubelet.conf", paths=(conf,), node="worker-1", reason=None, reissuance=issued),
+            own,
+        ),
+        (Rewrite(id="worker-1/kubelet.conf", paths=(conf,), node="worker-1", reason=Reason.MODE), ()),
+        (
+            Rewrite(
+                id="worker-1/kubelet.conf",
+                paths=(conf,),
+                node="worker-1",
+                reason=Reason.CREDENTIAL_CHANGED,
+            ),
+            own,
+        ),
+    ]
+    for change, forgets in cases:
+        (step,) = restart_map(inventory, (change,))
+        assert (step.component, step.node, step.forgets) == (KUBELET, "worker-1", forgets)
+    fixed = derive(spec(CP1, W1, kubelet=_FIXED))
+    assert [each.forgets for each in restart_map(fixed, (cases[0][0],))] == [()]
+    # One that has never run has nothing of its own yet.
+    first = tuple(each for each in made(inventory, "worker-1") if each.id != "worker-1/kubelet.conf")
+    anew = Create(id="worker-1/kubelet.conf", paths=(conf,), node="worker-1", reason=None, reissuance=issued)
+    (step,) = restart_map(inventory, (*first, anew))
+    assert (step.effect, step.forgets) == (Effect.STARTS, ())
+
+
 def test_a_single_member_need_not_wait_for_its_files() -> None:
     (step,) = restart_map(derive(spec(CP1, W1)), (rewritten("cp-1", ETCD_MANIFEST),))
     assert (step.effect, step.copies) == (Effect.RECREATED, False)
@@ -420,6 +618,11 @@ def test_what_is_removed_is_left_to_a_step_or_told_by_node() -> None:
     (step,) = restart_map(inventory, changes)
     assert step.removes == (ETCD_MANIFEST,)
     assert leftovers(inventory, changes) == {"cp-1": ("/etc/x",)}
+    unit = removed("nodes/cp-1/etc/systemd/system/kube-scheduler.service")
+    (step,) = restart_map(inventory, (unit, rewritten("cp-1", "/etc/kubernetes/scheduler.conf")))
+    assert step.removes == ("/etc/systemd/system/kube-scheduler.service",)
+    # What goes is asked of nobody; the step that has its reader do without it has a reason of its own.
+    assert restart_map(inventory, (removed("nodes/cp-1/etc/kubernetes/pki/ca.crt"),)) == ()
     assert leftovers(inventory, removals) == {"cp-1": (ETCD_MANIFEST, "/etc/x")}
 
 
