@@ -41,6 +41,9 @@ def _completed(cls: Any) -> type:
     """Give a class what `dataclasses` gives to frozen ones."""
     names = [field.name for field in fields(cls) if field.compare]
     compared: Callable[[object], object] = attrgetter(*names) if names else lambda _record: ()
+    every = [field.name for field in fields(cls)]
+    # A slot sets itself: the class refuses to.
+    setters = [getattr(cls, name).__set__ for name in every]
 
     def first(record: object, *args: Any, **kwargs: Any) -> None:
         cls.__init__ = made = _initializer(cls)
@@ -51,6 +54,14 @@ def _completed(cls: Any) -> type:
             return NotImplemented
         return compared(record) == compared(other)
 
+    def state(record: object) -> list[object]:
+        """What is pickled and copied; slots are not, without it."""
+        return [getattr(record, name) for name in every]
+
+    def set_state(record: object, values: list[object]) -> None:
+        for assign, value in zip(setters, values, strict=True):
+            assign(record, value)
+
     methods = {
         "__init__": first,
         "__eq__": equals,
@@ -58,8 +69,8 @@ def _completed(cls: Any) -> type:
         "__repr__": _representation,
         "__setattr__": _refuse_to_set,
         "__delattr__": _refuse_to_delete,
-        "__getstate__": _state,
-        "__setstate__": _set_state,
+        "__getstate__": state,
+        "__setstate__": set_state,
     }
     for name, method in methods.items():
         # What a class defines itself stays; slots have made it anew, with what every class is given.
@@ -109,13 +120,3 @@ def _refuse_to_set(_record: object, name: str, _value: object) -> NoReturn:
 
 def _refuse_to_delete(_record: object, name: str) -> NoReturn:
     raise FrozenInstanceError(f"cannot delete field {name!r}")
-
-
-def _state(record: Any) -> list[Any]:
-    """What is pickled and copied; slots are not, without it."""
-    return [getattr(record, field.name) for field in fields(record)]
-
-
-def _set_state(record: Any, state: list[Any]) -> None:
-    for field, value in zip(fields(record), state, strict=True):
-        object.__setattr__(record, field.name, value)
