@@ -1,7 +1,8 @@
 """What an etcd makes of its feature gates: at one that it does not know, and at some together, it stops.
 
 They are few, and so they stand here: server/features/etcd_features.go and server/embed/config.go of etcd
-v3.6.0, v3.6.14, v3.7.0 and v3.7.1, in which none is locked. Those of Kubernetes are in `feature_gates`.
+v3.6.0, v3.6.14, v3.7.0 and v3.7.1, in which none is locked. The package `embed` of a 3.6 gave these answers
+when it was asked. Those of Kubernetes are in `feature_gates`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _FLAGS: Final = {
     "experimental-txn-mode-write-with-shared-buffer": "TxnModeWriteWithSharedBuffer",
 }
 """Flags of etcd 3.5 and 3.6 that say what a gate says (`ExperimentalFlagToFeatureMap`)."""
+_PERSIST: Final = "LeaseCheckpointPersist"
 OWN_GATES: Final = "InitialCorruptCheck=true"
 """What pkigen gives an etcd that has feature gates, as kubeadm does."""
 
@@ -97,15 +99,17 @@ def _said_twice(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 
 def _incomplete(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """A gate without the one that it needs (`Config.Validate`)."""
-    places = {argument.name: place for place, argument in enumerate(spec.spec.etcd.extra_args)}
-    chosen = {name: as_boolean(setting) for name, setting in pairs(_own_gates(spec))}
-    is_there = "experimental-enable-lease-checkpoint" in places or any(
-        chosen.get(each) for each in ("LeaseCheckpoint", "AllAlpha")
-    )
-    if chosen.get("LeaseCheckpointPersist") and not is_there:
-        message = "'LeaseCheckpointPersist' needs LeaseCheckpoint=true beside it, else etcd stops"
-        yield SpecFinding(at=(*_AT, places[FLAG], "value"), message=message, given=_GIVEN)
+    """A gate without the one that it needs, by whichever flag (`Config.Validate`)."""
+    given = spec.spec.etcd.extra_args
+    flags = {_FLAGS[each.name]: as_boolean(each.value) for each in given if each.name in _FLAGS}
+    gates = {name: as_boolean(setting) for name, setting in pairs(_own_gates(spec))}
+    # What is named counts more than all gates of its stage.
+    needed = {**flags, **gates}.get("LeaseCheckpoint", gates.get("AllAlpha"))
+    for place, argument in enumerate(given):
+        named = gates if argument.name == FLAG else flags if _FLAGS.get(argument.name) == _PERSIST else {}
+        if named.get(_PERSIST) and not needed:
+            message = f"{_PERSIST} needs the feature gate LeaseCheckpoint beside it, else etcd stops"
+            yield SpecFinding(at=(*_AT, place, "value"), message=message, given=_GIVEN)
 
 
 def _own_gates(spec: ClusterSpec) -> str:

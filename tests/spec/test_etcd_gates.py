@@ -39,7 +39,17 @@ REFUSED = [
     case(
         "without-what-it-needs",
         gates(OLD, PERSIST),
-        f"7:51: {AT}'LeaseCheckpointPersist' needs LeaseCheckpoint=true beside it, else etcd stops",
+        f"7:51: {AT}LeaseCheckpointPersist needs the feature gate LeaseCheckpoint beside it, else etcd stops",
+    ),
+    case(
+        "without-what-it-needs-although-all-are-on",
+        gates(OLD, f"{PERSIST},AllAlpha=true,LeaseCheckpoint=false"),
+        f"7:51: {AT}LeaseCheckpointPersist needs the feature gate LeaseCheckpoint beside it",
+    ),
+    case(
+        "without-what-it-needs-by-the-other-flag",
+        etcd(OLD, ("experimental-enable-lease-checkpoint-persist", "true")),
+        f"7:82: {AT}LeaseCheckpointPersist needs the feature gate LeaseCheckpoint beside it",
     ),
     case(
         "twice-the-same",
@@ -62,6 +72,14 @@ TAKEN = [
     case("all", gates(OLD, "AllAlpha=true,AllBeta=false")),
     case("with-what-it-needs", gates(OLD, f"{PERSIST},LeaseCheckpoint=true")),
     case("with-all-of-its-stage", gates(OLD, f"{PERSIST},AllAlpha=true")),
+    case(
+        "with-what-it-needs-by-flags",
+        etcd(
+            OLD,
+            ("experimental-enable-lease-checkpoint", "true"),
+            ("experimental-enable-lease-checkpoint-persist", "true"),
+        ),
+    ),
     case("off", gates(OLD, "LeaseCheckpointPersist=false")),
     case("any-version", gates(OLD, "PriorityRequest=true", ", imageTag: ours")),
     case("allowed", gates(OLD, "PriorityRequest=true") + "  allowUnknownFlags: true\n"),
