@@ -87,6 +87,14 @@ def test_a_node_called_like_a_ca(tmp_path: Path) -> None:
     assert world.plan().changes == ()
 
 
+def test_a_ca_under_another_name_is_not_passed_over_for_a_new_one(tmp_path: Path) -> None:
+    world = World(root=tmp_path / "prod", cluster=spec(CP1))
+    world.path("pki").mkdir(parents=True)
+    world.path("pki/ca.pem").write_text("mine")
+    with pytest.raises(PkigenError, match=r"^pki/ca\.pem: not read under this name"):
+        world.plan()
+
+
 def test_keys_that_no_program_reads_leave_the_nodes(tmp_path: Path) -> None:
     """A tree from before, when control planes had every CA's key; the authority and a backup keep them."""
     every = {"distributeCAKeys": ["ca", "etcd-ca", "front-proxy-ca"]}
@@ -267,6 +275,13 @@ def test_a_lock_file_is_made_again_for_what_it_says_of_the_authority(
     (action,) = world.plan().changes
     assert (action.verb, action.id, action.paths, action.node) == ("rewrite", "pki.lock", ("pki.lock",), None)
     assert (action.reason, action.details) == (Reason.CONTENT_CHANGED, (told,))
+
+
+def test_a_lock_file_that_cannot_be_understood_is_made_again(world: World) -> None:
+    world.path(layout.LOCK_FILE).write_bytes(b"{")
+    (action,) = world.plan().changes
+    assert (action.verb, action.id) == ("rewrite", "pki.lock")
+    assert action.details == ("pki.lock does not describe this tree and this spec",)
 
 
 def test_what_goes_is_a_node_or_what_pkigen_has_written() -> None:
