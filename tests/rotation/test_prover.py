@@ -121,6 +121,8 @@ def test_an_edge_that_was_broken_need_only_hold_afterwards(tree: Photograph) -> 
     assert broken(proven(inventory, torn, tree)) == []
     still = proven(inventory, torn, torn)
     assert {(each.presented, each.trusted) for each in still.broken} == {(NEW, NEW)}
+    assert still.edges == sum(row.count for row in still.table)
+    assert any(row.held == (row.count - 1,) * 4 for row in still.table)
     apart = proven(inventory, tree, torn)
     assert {(each.presented, each.trusted) for each in apart.broken} == {(OLD, NEW), (NEW, NEW)}
 
@@ -418,8 +420,10 @@ def test_an_edge_with_an_end_that_nobody_knows_is_left_out(
 ) -> None:
     cluster = spec(CP1, apiServer=args((flag, value)), users=[{"name": "dev1"}])
     there = started(cluster, tree)
-    rows = {row.edge for row in proven(derive(cluster), there, there).table}
+    found = proven(derive(cluster), there, there)
+    rows = {row.edge for row in found.table}
     assert edge not in rows
+    assert found.broken == ()
     other = edge.replace("serving", "client") if "serving" in edge else edge.replace("client", "serving")
     assert other in rows
 
