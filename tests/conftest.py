@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import signal
 import time
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -46,6 +47,8 @@ def pytest_configure() -> None:
     """Run in the same surroundings everywhere."""
     for name in _FOREIGN:
         os.environ.pop(name, None)
+    # A shell that starts us in the background lets us ignore interrupts (POSIX sh, 2.11); tests send some.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.update(_OURS)
     time.tzset()
     os.umask(0o022)
