@@ -82,10 +82,9 @@ def test_who_dies_is_an_error_where_nothing_stands_for_its_result() -> None:
 
 
 def interrupting() -> None:
-    """What a person does who waits for this test's process, until it is over."""
-    while True:
-        os.kill(os.getppid(), signal.SIGINT)
-        time.sleep(5)
+    """What a person does, once; then this process waits to be ended."""
+    os.kill(os.getppid(), signal.SIGINT)
+    signal.pause()
 
 
 @pytest.mark.parametrize("tidies", [False, True])

@@ -7,27 +7,24 @@ with the same checks; anything left to do would mean a fault of pkigen's own, an
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pkigen import layout
-from pkigen.crew import shared
 from pkigen.crypto.key_makers import generated
-from pkigen.crypto.keys import ALGORITHMS
 from pkigen.desired.items import Desired, DesiredCertificate, DesiredKeyPair, DesiredKubeconfig
 from pkigen.desired.revocations import UNCHANGED
 from pkigen.errors import StoreError
 from pkigen.reconcile.authorities import Authorities
 from pkigen.reconcile.cluster_changes import manifests
-from pkigen.reconcile.division import divided, summaries
+from pkigen.reconcile.division import summaries
 from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.make import carry_out, needs_key
 from pkigen.reconcile.plan import Action, Keep, Plan, Remove, Renew
 from pkigen.reconcile.source import ISSUED_HERE, CertificateSource
-from pkigen.reconcile.staging import Staged, Staging
+from pkigen.reconcile.staging import Staging
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
-from pkigen.reconcile.workbench import Made, Tools, Workbench
+from pkigen.reconcile.workbench import Tools, Workbench
 from pkigen.records import dataclass
 from pkigen.state.authority import load_all
 from pkigen.state.cluster_objects import entries, superseded
@@ -37,7 +34,7 @@ from pkigen.state.revocations import lifted_entry, revoked_entry
 from pkigen.state.spec_file import holds_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pkigen.crypto.algorithms import KeyAlgorithm
     from pkigen.desired.inventory import Inventory
@@ -154,29 +151,6 @@ def _make(changes: Mapping[str, Action], bench: Workbench) -> None:
         for item in bench.inventory.items
         if not isinstance(item, DesiredKubeconfig) and item.id in changes
     ]
-    size = _processes(pending, bench)
-    # The authority's own comes first, and is made in this process.
-    first = next((at for at, item in enumerate(pending) if _node_of(item) is not None), len(pending))
-    _make_here(pending[:first] if size else pending, changes, bench)
-    if size:
-        _make_shared(pending[first:], changes, bench, size)
-
-
-def _processes(pending: Sequence[Desired], bench: Workbench) -> int:
-    """How many processes make it; 0 where this one does."""
-    keyed = (item for item in pending if isinstance(item, DesiredCertificate | DesiredKeyPair))
-    # Slow keys are made by processes of their own, which take all cores.
-    if any(ALGORITHMS[item.key_algorithm].slow_to_generate for item in keyed):
-        return 0
-    return bench.tools.hands.for_objects(len(pending))
-
-
-def _node_of(item: Desired) -> str | None:
-    return getattr(item, "node", None)
-
-
-def _make_here(pending: Sequence[Desired], changes: Mapping[str, Action], bench: Workbench) -> None:
-    """Issue and render in this process; slow keys are made by others."""
     # In this order: showing progress may start a thread, and a process with threads should not fork.
     with (
         generated(_algorithms(pending, changes, bench), bench.tools.makers) as keys,
@@ -185,36 +159,6 @@ def _make_here(pending: Sequence[Desired], changes: Mapping[str, Action], bench:
         for item in pending:
             carry_out(item, changes[item.id], bench, keys)
             step()
-
-
-def _make_shared(
-    pending: Sequence[Desired], changes: Mapping[str, Action], bench: Workbench, size: int
-) -> None:
-    """Issue and render in several processes, which stage what they make.
-
-    The CAs' keys are in each of them, because they are copies of this one; the keys that they make are in
-    them and in the files that they stage, and cross no pipe.
-    """
-    bench.staging.share()
-    parts = divided(pending, bench.tools.hands.chunk)
-    with shared(partial(_apart, changes, bench), parts, size) as found:
-        if found is None:
-            _make_here(pending, changes, bench)
-            return
-        with bench.tools.progress.over("issuing and rendering", len(pending)) as step:
-            for staged, made in found:
-                bench.staging.take_over(staged)
-                bench.made.issued.extend(made.issued)
-                bench.made.capped.extend(made.capped)
-                step()
-
-
-def _apart(changes: Mapping[str, Action], bench: Workbench, item: Desired) -> tuple[Staged, Made]:
-    """Make one object in a process of its own: what it has staged, and what the plan's process is told."""
-    keys = (ALGORITHMS[each].generate() for each in _algorithms([item], changes, bench))
-    issued, capped = len(bench.made.issued), len(bench.made.capped)
-    staged = bench.staging.apart(lambda: carry_out(item, changes[item.id], bench, keys))
-    return staged, Made(issued=bench.made.issued[issued:], capped=bench.made.capped[capped:])
 
 
 def _algorithms(

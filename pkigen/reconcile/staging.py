@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.age_header import is_sealed
 from pkigen.desired.inventory import private_paths
-from pkigen.records import dataclass
 from pkigen.state.authority_identities import observe_authority
 from pkigen.state.ledger import EMPTY, Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
 from pkigen.state.lockfile import lock_digest, read_lock
@@ -17,7 +15,7 @@ from pkigen.state.seals import LARGEST_RECORD, digest
 from pkigen.state.views import OpenedView, StagedView
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
@@ -25,15 +23,6 @@ if TYPE_CHECKING:
     from pkigen.state.vault import Vault
     from pkigen.state.views import Move
     from pkigen.store import Store, Transaction
-    from pkigen.store.record import Operation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
-    """What another process has staged and put on record: no content, the files are in their place already."""
-
-    operations: tuple[Operation, ...]
-    entries: tuple[LedgerEntry, ...]
 
 
 class Staging:
@@ -122,24 +111,6 @@ class Staging:
             # Only if it differs: every file that is written leaves an older one in the backup.
             if isinstance(before, Fault) or before.data != wanted:
                 self.stage(path, layout.SECRET_MODE, wanted)
-
-    def share(self) -> None:
-        """Before processes are forked that stage for this one."""
-        self._transaction.share()
-
-    def apart(self, work: Callable[[], object]) -> Staged:
-        """In a forked copy: do some work, and give what it has staged and put on record, for `take_over`."""
-        self._transaction.apart(os.getpid())
-        operations, entries = self._transaction.count, len(self._entries)
-        work()
-        return Staged(operations=self._transaction.since(operations), entries=tuple(self._entries[entries:]))
-
-    def take_over(self, staged: Staged) -> None:
-        """Make what a forked copy has staged and put on record a part of this change."""
-        self._transaction.take_over(staged.operations)
-        for operation in staged.operations:
-            self.view.note(operation.path)
-        self._entries.extend(staged.entries)
 
     @property
     def certificate_facts(self) -> dict[str, dict[str, str | int | list[str]]]:

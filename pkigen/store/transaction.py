@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import StoreError, UnsafePathError
@@ -46,8 +46,6 @@ class Transaction:
         self._begun = begun
         self._now = now
         self._operations: dict[str, Operation] = {}
-        # What another process has staged for this one has names of its own.
-        self._names = ""
         self._staging_fd: int | None = None
         self._live = Descent(anchor.fs, anchor.root_fd)
         self._open = True
@@ -132,43 +130,6 @@ class Transaction:
                 "/".join((*STAGING_PARTS, operation.staged)),
                 limit=limit,
             )
-
-    def share(self) -> None:
-        """Before processes are forked that stage for this one: they find the staging area open.
-
-        Raises:
-            StoreError: The system refuses, or an earlier change waits.
-        """
-        self._require_open()
-        with explained(self._anchor.root, "", "begin to change"):
-            self._staging()
-
-    def apart(self, number: int) -> None:
-        """In a forked copy: what is staged from now on gets names that no other process gives.
-
-        Args:
-            number: That of this process; no other one that stages for the same change has it.
-        """
-        self._names = f"{number:08d}"
-
-    @property
-    def count(self) -> int:
-        """How many operations there are."""
-        return len(self._operations)
-
-    def since(self, count: int) -> tuple[Operation, ...]:
-        """What came after the first so many operations."""
-        return tuple(islice(reversed(self._operations.values()), self.count - count))[::-1]
-
-    def take_over(self, operations: Iterable[Operation]) -> None:
-        """Make what a forked copy of this transaction has staged a part of this one.
-
-        Raises:
-            UnsafePathError: A path is changed twice.
-        """
-        for operation in operations:
-            self._claim(operation.path)
-            self._operations[operation.path] = operation
 
     def commit(self, *, keep_backups: int | None = None) -> str | None:
         """Make the change.
@@ -269,7 +230,7 @@ class Transaction:
         if mode & ~_MODE_BITS:
             raise UnsafePathError(f"{shown(self._anchor.root, path)} cannot have mode {mode:04o}")
         # A number is never too long for a name, and leads nowhere.
-        staged = f"{self._names}{len(self._operations) + 1:08d}"
+        staged = f"{len(self._operations) + 1:08d}"
         synced = self._synced(len(self._operations) + 1)
         written = write_new(self._anchor.fs, staged, self._staging(), mode=mode, chunks=chunks, synced=synced)
         self._operations[path] = WriteFile(
