@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Plan
     from pkigen.state.observed import Reader
 
-# `X509SHA256=` (apiserver, request/x509) and `JTI=` (pkg/serviceaccount) begin the ids that API servers
-# note of certificates and tokens; a node is refused by its user name.
+# `X509SHA256=` (`request/x509` in apiserver's `pkg/authentication`) and `JTI=` (`token/jwt` there) begin the
+# ids that API servers note of certificates and tokens; a node is refused by its user name.
 _LISTED = re.compile(rb"((?:X509SHA256|JTI)=[^'\s]+|system:node:[^'\s]+)")
 _LIST_KINDS = frozenset({FileKind.AUTHORIZATION_CONFIGURATION, FileKind.AUTHORIZATION_WEBHOOK})
 
