@@ -290,7 +290,7 @@ def kept_of(
     plan: Plan, *, inventory: Inventory = INVENTORY, times: tuple[int, int] = (0, 0)
 ) -> PlanIndex | None:
     store = Noted()
-    glance(inventory, store=store).keep(plan, {"pki": (1, *times, 1, 1), "gone": None})
+    glance(inventory, store=store).keep(plan, {"pki": [1, *times, 1, 1], "gone": None})
     return PlanIndex.decode(store.kept[0]) if store.kept else None
 
 
