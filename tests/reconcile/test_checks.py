@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.crypto.issuance import CertificateContent, Issuer, issue
@@ -343,17 +344,21 @@ def test_what_is_not_there_is_told_and_nothing_else() -> None:
         "unreadable",
         "key-unreadable",
     ]
+    assert reasons_of(SOUND, certificate=None, certificate_fault=TORN) == ["unreadable"]
     assert reasons_of(SOUND, public_key=None, key_fault=GONE) == ["key-missing"]
     assert detail_of(SOUND, public_key=None, key_fault=TORN) == "private key x.crt is so"
     # A CA that is replaced is no news of what has never been.
     replaced = replace(SOUND, issuer=None, issuer_replaced=True)
     assert reasons_of(replaced, **NOTHING, certificate_fault=GONE) == ["missing"]
-    assert reasons_of(replaced) == ["issuer-replaced"]
+    assert reasons_of(replaced, chain=(LEAF,)) == ["issuer-replaced"]
+    assert reasons_of(SOUND, **NOTHING, certificate_fault=TORN, chain=(LEAF,)) == ["unreadable"]
     assert detail_of(replaced) == "its CA ca is replaced"
 
 
 def test_a_key_elsewhere_is_asked_for_and_is_not_missed_here() -> None:
     assert reasons_of(OFFSITE, **NOTHING, certificate_fault=GONE, key_fault=GONE) == ["awaits-request"]
+    replaced = replace(OFFSITE, issuer=None, issuer_replaced=True)
+    assert reasons_of(replaced, **NOTHING, certificate_fault=GONE) == ["awaits-request"]
     assert "no request of cp-1 for it" in detail_of(OFFSITE, **NOTHING, certificate_fault=GONE)
     assert reasons_of(OFFSITE, **NOTHING, certificate_fault=TORN) == ["unreadable"]
     assert reasons_of(OFFSITE, public_key=None, key_fault=GONE) == []
@@ -369,6 +374,43 @@ def test_only_the_signature_tells_two_cas_of_one_name_apart() -> None:
     assert reasons_of(before)[0] == "issuer-replaced"
     assert examine(before)[0].detail == "signed by the previous generation of ca"
     assert reasons_of(replace(SOUND, previous_issuer=THEIRS.certificate)) == []
+
+
+def test_who_has_another_name_has_signed_nothing() -> None:
+    elsewhere = replace(SOUND, issuer=LEAF)
+    assert reasons_of(elsewhere)[0] == "unknown-issuer"
+    assert reasons_of(replace(SOUND, previous_issuer=LEAF)) == []
+
+
+def with_names(*names: x509.GeneralName, critical: bool) -> x509.Certificate:
+    """The same with other names, which may be none."""
+    builder = x509.CertificateBuilder(
+        subject_name=LEAF.subject,
+        issuer_name=LEAF.issuer,
+        public_key=KEY.public_key(),
+        serial_number=LEAF.serial_number,
+        not_valid_before=LEAF.not_valid_before_utc,
+        not_valid_after=LEAF.not_valid_after_utc,
+    )
+    for each in LEAF.extensions:
+        if not isinstance(each.value, x509.SubjectAlternativeName):
+            builder = builder.add_extension(each.value, critical=each.critical)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=critical)
+    return builder.sign(OURS.key, hashes.SHA256())  # type: ignore[arg-type]
+
+
+def test_names_are_present_and_not_critical() -> None:
+    own = LEAF.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert reasons_of(SOUND, certificate=with_names(*own, critical=False)) == []
+    assert reasons_of(SOUND, certificate=with_names(*own, critical=True)) == ["sans-changed"]
+    critical = with_names(*own, critical=True)
+    assert detail_of(SOUND, certificate=critical) == "SANs are critical, must not be"
+    nameless = replace(SOUND, desired=replace(ITEM, sans=SANs()))
+    empty = with_names(critical=False)
+    assert detail_of(nameless, certificate=empty) == "SANs are present, but empty"
+    none = made(replace(CONTENT, sans=SANs()))
+    assert reasons_of(nameless, certificate=none) == []
+    assert reasons_of(SOUND, certificate=none) == ["sans-changed"]
 
 
 def test_names_are_compared_as_sets_and_by_their_kind() -> None:
@@ -446,3 +488,4 @@ def test_a_root_is_judged_by_its_age_alone() -> None:
     assert reasons_of(replace(ROOT, now=last - DAY)) == ["expires-soon"]
     strong = replace(ROOT, desired=replace(ROOT.desired, key_algorithm="ECDSA-P384"))
     assert reasons_of(strong) == []
+    assert reasons_of(replace(ROOT, desired=replace(ROOT.desired, subject=ITEM.subject))) == []

@@ -1,15 +1,18 @@
-"""What the running cluster is asked for: which objects go, which come, in which order, and by whose rights."""
+"""What the running cluster is asked for: what goes, what comes, in which order, and by whose rights."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pkigen import layout
 from pkigen.desired.certificates import CLUSTER_ADMINS
+from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
+from pkigen.desired.items import DesiredFile
 from pkigen.desired.rendering import Renderer
 from pkigen.reconcile.cluster_changes import (
     MAPPING,
@@ -124,8 +127,9 @@ def test_what_needs_no_deletion_comes_first_and_what_goes_comes_last() -> None:
 
 def used(held: Held, cluster: ClusterSpec) -> tuple[str, str | None]:
     inventory = derive(cluster)
-    (step,) = cluster_steps(held, inventory, EMPTY, Renderer(inventory))
-    return step.kubeconfig, step.node
+    steps = cluster_steps(held, inventory, EMPTY, Renderer(inventory))
+    ((kubeconfig, node),) = {(each.kubeconfig, each.node) for each in steps}
+    return kubeconfig, node
 
 
 def test_whose_binding_goes_does_not_take_it_away() -> None:
@@ -133,9 +137,14 @@ def test_whose_binding_goes_does_not_take_it_away() -> None:
     own: Held = {ClusterObject(kind="ClusterRoleBinding", name=CLUSTER_ADMINS): frozenset({None})}
     directory = "nodes/cp-1/etc/kubernetes"
     assert used(gone, CLUSTER) == (f"{directory}/admin.conf", None)
+    assert used(gone | own, CLUSTER)[0] == f"{directory}/super-admin.conf"
     assert used(own, CLUSTER) == (f"{directory}/super-admin.conf", None)
-    elsewhere = spec(CP1, CP2, certificates={"nodeKeys": "node"}, **ENDPOINT)
-    assert used(gone, elsewhere) == ("/etc/kubernetes/admin.conf", "cp-1")
+    elsewhere = spec(CP1, CP2, users=[ANN], certificates={"nodeKeys": "node"}, **ENDPOINT)
+    whole: Held = {
+        binding("ann"): frozenset({None}),
+        ClusterObject(kind=MAPPING, name="x"): frozenset({FORM}),
+    }
+    assert used(gone | whole, elsewhere) == ("/etc/kubernetes/admin.conf", "cp-1")
     foreign = {"kubernetesVersion": "v1.36.2", "controlPlaneEndpoint": "api.example:6443", "nodes": []}
     assert used(gone, ClusterSpec.model_validate({"metadata": {"name": "x"}, "spec": foreign})) == ("", None)
 
@@ -207,6 +216,44 @@ def test_what_a_plan_leaves_the_cluster_with() -> None:
     assert held({MAPPINGS: (mappings(spec(CP1, iam=IAM)),)}) == ["role/ops"]
 
 
+def test_mappings_that_stay_are_no_change() -> None:
+    inventory = derive(spec(CP1, iam=IAM))
+    given = {MAPPINGS: (mappings(inventory.cluster),)}
+    assert planned_objects(given, (), inventory, EMPTY, Renderer(inventory)) == {}
+
+
+def test_what_is_not_pkigens_to_write_is_what_lies_there() -> None:
+    inventory = derive(spec(CP1, users=[ANN], manage=["manifests", "kubelet"]))
+    path = "addons/cluster-admins.yaml"
+    theirs = Photograph({path: manifest("zed")})
+    own = ClusterObject(kind="ClusterRoleBinding", name=CLUSTER_ADMINS)
+    held: Held = {own: frozenset({FORM}), binding("zed"): frozenset({FORM})}
+    found = cluster_steps(held, inventory, theirs, Renderer(inventory))
+    assert [each.file for each in found] == [path, None]
+    assert [each.object for each in found] == [None, own]
+
+
+def test_a_trust_bundle_that_stays_is_what_lies_there() -> None:
+    items = tuple(
+        replace(item, trust=CA.KUBERNETES) if isinstance(item, DesiredFile) and item.path in FILES else item
+        for item in INVENTORY.items
+    )
+    inventory = replace(INVENTORY, items=items)
+    ann, zed = FILES
+    tree = Photograph({ann: manifest("there"), zed: manifest("there")})
+
+    def held(path: str, name: str) -> set[ClusterObject]:
+        given = {path: (manifest(name),)}
+        return set(planned_objects(given, (rewrite(ann),), inventory, tree, Renderer(inventory)))
+
+    assert held(ann, "ann") == {binding("ann")}
+    assert held(zed, "zed") == {binding("zed"), binding("there")}
+
+
+def manifest(name: str) -> bytes:
+    return f"kind: ClusterRoleBinding\nmetadata: {{name: '{binding(name).name}'}}\n".encode()
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Photograph:
     world = World(
@@ -238,6 +285,22 @@ def test_what_the_cluster_may_have_been_given(made: Photograph) -> None:
     lost = Photograph({path: data for path, data in made.files.items() if path != ann})
     assert given(lost, rewrite(ann))[ann] == (made.files[ann],)
     assert given(made, iam=[])[MAPPINGS] == (mappings(spec(CP1, iam=IAM)),)
+
+
+def test_what_an_older_pkigen_asked_for_or_never_wrote_is_not_made_up(made: Photograph) -> None:
+    ann, zed = FILES
+    inventory = derive(spec(CP1, users=[ANN]))
+
+    def given(lock: dict[str, Any]) -> dict[str, tuple[bytes, ...]]:
+        tree = made.but(**{layout.LOCK_FILE: json.dumps(lock).encode()})
+        return given_until_now((rewrite(ann),), tree, Renderer(inventory), inventory)
+
+    lock = json.loads(made.files[layout.LOCK_FILE])
+    assert given(lock).keys() >= {ann, zed, MAPPINGS}
+    del lock["files"][zed]
+    assert zed not in given(lock)
+    lock["spec"]["spec"]["unheardOf"] = True
+    assert given(lock) == {ann: (made.files[ann],)}
 
 
 def test_where_a_cluster_is_only_being_made_nothing_was_given(made: Photograph) -> None:

@@ -326,7 +326,7 @@ def test_a_plan_that_says_anything_is_not_kept() -> None:
     (keep,) = QUIET.actions
     move = Move(source="a", target="b")
     others = (
-        replace(QUIET, actions=(replace(keep, reason=Reason.EXPIRED),)),
+        replace(QUIET, actions=(keep, replace(keep, reason=Reason.EXPIRED))),
         replace(QUIET, actions=(Ask(id="x", paths=(), node=None, reason=None),)),
         replace(QUIET, authority=replace(SETTLED, is_empty=True)),
         replace(QUIET, moves=(move,)),
@@ -356,6 +356,21 @@ def test_a_file_may_be_written_within_the_same_tick(which: int) -> None:
         times = [0, 0]
         times[which] = (seconds - age) * 10**9
         assert (kept_of(QUIET, times=(times[0], times[1])) is not None) == is_kept
+
+
+def test_a_known_plan_says_until_when_it_holds() -> None:
+    class Kept(Noted):
+        def index(self) -> bytes:
+            return index_of.encode()
+
+        def stands_as(self, files: Snapshot) -> bool:
+            return files == index_of.files
+
+    index_of = kept_of(QUIET)
+    assert index_of is not None
+    known = glance(store=Kept()).known_plan()
+    assert known is not None
+    assert (known.until, known.authority) == (index_of.until, SETTLED)
 
 
 def test_what_cannot_be_listed_has_no_index() -> None:

@@ -29,6 +29,7 @@ from pkigen.reconcile.revocation_list import (
     require_enforced,
     with_change,
 )
+from pkigen.spec.model import ClusterSpec
 from pkigen.state.reasons import Reason
 from tests.rotation.phases import Photograph
 from tests.samples import CP1, CP2, W1, World, spec
@@ -80,6 +81,7 @@ def test_the_ids_of_a_file_are_found_and_nothing_else() -> None:
     ids = listed(text_of(A, NODE, DIGITS) + b" 'system:nodes' 'XJTI' id in request.extra 'JTI='")
     assert ids == {str(each.credential) for each in (A, NODE, DIGITS)} | {str(marker((A, NODE, DIGITS)))}
     assert listed(b"") == set()
+    assert listed(b"'JTI=\xff'") == {"JTI=\ufffd"}
 
 
 def test_what_comes_to_the_list_and_what_is_lifted_is_told() -> None:
@@ -131,10 +133,11 @@ def test_a_revocation_brings_nothing_else_along() -> None:
         and item.kind in {FileKind.AUTHORIZATION_CONFIGURATION, FileKind.AUTHORIZATION_WEBHOOK}
     ]
     assert {path.rpartition("/")[2] for item in lists for path in item.paths} == FILES
+    other = next(item for item in inventory.items if isinstance(item, DesiredFile) and item not in lists)
     own = tuple(
         Rewrite(id=item.id, paths=item.paths, node=item.node, reason=Reason.REVOKED) for item in lists
     )
-    due = Rewrite(id="cp-1/kubelet.conf", paths=(), node="cp-1", reason=Reason.MODE)
+    due = Rewrite(id=other.id, paths=other.paths, node="cp-1", reason=Reason.MODE)
     quiet = Keep(id="cp-1/apiserver", paths=(), node="cp-1", reason=None)
     wanted = RevocationChange(revoked=(A,))
     plan, others = with_change(Plan(actions=(due, *own, quiet)), wanted, inventory)
@@ -147,8 +150,9 @@ def test_a_list_is_as_long_as_was_measured() -> None:
     inventory = derive(spec(CP1))
     require_bearable(replace(inventory, revocations=RevocationList(active=(A,) * MOST)))
     longer = replace(inventory, revocations=RevocationList(active=(A,) * (MOST + 1)))
-    with pytest.raises(AccessError, match=f"{MOST + 1} credentials .* bears {MOST}"):
+    with pytest.raises(AccessError, match=f"{MOST + 1} credentials .* bears {MOST}") as caught:
         require_bearable(longer)
+    assert "rotate ca kubernetes" in (caught.value.hint or "")
 
 
 # -- who reads the file -------------------------------------------------------------------------------------
@@ -162,10 +166,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Photograph, Inventor
     return Photograph.of(world.root), world.inventory
 
 
-def refusal(inventory: Inventory, tree: Photograph) -> str:
+def refusal(inventory: Inventory, tree: Photograph) -> tuple[str, str]:
+    """Why, and what to do."""
     with pytest.raises(AccessError) as caught:
         require_enforced(inventory, tree)
-    return str(caught.value)
+    return str(caught.value), caught.value.hint or ""
 
 
 def test_every_api_server_has_to_run_with_the_flag(made: tuple[Photograph, Inventory]) -> None:
@@ -179,24 +184,59 @@ def test_every_api_server_has_to_run_with_the_flag(made: tuple[Photograph, Inven
         elsewhere = text.replace(f"--{FLAG}=/etc/kubernetes/pki/", f"--{FLAG}=/etc/kubernetes/pki/other-")
         assert without != text != elsewhere
         for changed in (without, elsewhere):
-            sentence = refusal(inventory, Photograph({**tree.files, manifest: changed.encode()}))
+            sentence, hint = refusal(inventory, Photograph({**tree.files, manifest: changed.encode()}))
+            assert hint.startswith("`pkigen apply` first")
             assert f"the API server on {node} does not run with --{FLAG}=/etc/kubernetes/pki/" in sentence
 
 
+def flags(*pairs: tuple[str, str], **more: Any) -> dict[str, Any]:
+    return {"apiServer": {"extraArgs": [{"name": name, "value": value} for name, value in pairs], **more}}
+
+
+OWN = (FLAG, "/etc/kubernetes/pki/authorization-config.yaml")
+
+
 @pytest.mark.parametrize(
-    ("settings", "sentence"),
+    ("settings", "sentence", "way"),
     [
-        ({"kubernetesVersion": "v1.31.4"}, "Kubernetes v1.31.4 cannot refuse a single credential"),
-        ({"apiServer": {"structuredAuthorization": False}}, "(spec.apiServer.structuredAuthorization)"),
         (
-            {"apiServer": {"extraArgs": [{"name": "authorization-mode", "value": "Node,RBAC"}]}},
-            "authorize by flags (--authorization-mode in spec.apiServer.extraArgs)",
+            {"kubernetesVersion": "v1.31.4"},
+            "Kubernetes v1.31.4 cannot refuse a single credential",
+            "rotate ca kubernetes",
         ),
         (
-            {"apiServer": {"extraArgs": [{"name": FLAG, "value": "/etc/kubernetes/own.yaml"}]}},
+            flags(("v", "2"), structuredAuthorization=False),
+            "(spec.apiServer.structuredAuthorization)",
+            "set spec.apiServer.structuredAuthorization: true",
+        ),
+        (
+            flags(("v", "2"), ("authorization-mode", "Node,RBAC")),
+            "authorize by flags (--authorization-mode in spec.apiServer.extraArgs)",
+            "take the flags of authorization out",
+        ),
+        (
+            flags((FLAG, "/etc/kubernetes/own.yaml")),
             f"authorize by /etc/kubernetes/own.yaml (--{FLAG} in spec.apiServer.extraArgs)",
+            "take the flag out",
+        ),
+        (
+            {**flags(OWN), "manage": []},
+            f"authorize by flags (--{FLAG} in spec.apiServer.extraArgs)",
+            "take the flags of authorization out",
         ),
     ],
 )
-def test_who_reads_no_file_of_pkigens_refuses_nothing(settings: dict[str, Any], sentence: str) -> None:
-    assert sentence in refusal(derive(spec(CP1, **settings)), Photograph({}))
+def test_who_reads_no_file_of_pkigens_refuses_nothing(
+    settings: dict[str, Any], sentence: str, way: str
+) -> None:
+    told, hint = refusal(derive(spec(CP1, **settings)), Photograph({}))
+    assert sentence in told
+    assert way in hint
+
+
+def test_the_api_servers_of_another_distribution_read_another_file() -> None:
+    foreign = {"kubernetesVersion": "v1.36.2", "controlPlaneEndpoint": "api.example:6443", "nodes": []}
+    cluster = ClusterSpec.model_validate({"metadata": {"name": "x"}, "spec": foreign})
+    told, hint = refusal(derive(cluster), Photograph({}))
+    assert "another distribution's" in told
+    assert "rotate the CA" in hint
