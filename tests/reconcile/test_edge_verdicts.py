@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pkigen.crew import Hands
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
@@ -22,6 +24,8 @@ from tests.rotation.phases import Photograph
 from tests.samples import CP1, NOW, spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cryptography import x509
 
 DAY, YEAR = timedelta(days=1), timedelta(days=365)
@@ -207,3 +211,27 @@ def test_the_first_end_of_a_chain_counts_with_its_anchor() -> None:
     assert client.ends == long.certificate.not_valid_after_utc
     (client,) = found(edge, tree=tree.but(**{"leaf.crt": pem(CLIENT), "trust.crt": pem(long, OURS)}))
     assert client.ends == CLIENT.certificate.not_valid_after_utc
+
+
+class Steps:
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    @contextmanager
+    def over(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        self.told += [what, total]
+        yield lambda: self.told.append("step")
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_several_processes_judge_the_same_in_order(count: int) -> None:
+    edges = [replace(EDGE, names=(name,)) for name in ("api", "x", "cp-1", "y", "z")][:count]
+    steps = Steps()
+    verdicts = EdgeVerdicts(INVENTORY, TREE, now=NOW + DAY)
+    hands = Hands(most=2, least_objects=1, chunk=2)
+    found = list(judged(verdicts, edges, progress=steps, hands=hands))
+    assert found == [EdgeVerdicts(INVENTORY, TREE, now=NOW + DAY).connection(each) for each in edges]
+    assert [each.health for each in found[:2]] == [Health.HOLDS, Health.BROKEN]
+    assert steps.told == ["verifying TLS edges", count, *["step"] * count]
