@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 DAY, YEAR = timedelta(days=1), timedelta(days=365)
-INVENTORY = derive(spec(CP1))
+INVENTORY = derive(spec(CP1, certificates={"renewBefore": "480h"}))
 SERVER = INVENTORY.certificates["cp-1/apiserver"]
 KEY = ec.generate_private_key(ec.SECP256R1())
 
@@ -185,11 +185,11 @@ def test_when_what_holds_is_to_be_renewed() -> None:
     """By `renewBefore`, or a month; of what lives shortly, in the last third of its life."""
 
     def turns(identifier: str, leaf: x509.Certificate, notice: timedelta) -> None:
-        edge = replace(EDGE, server_certificate=None, client_certificate=identifier)
         due = leaf.not_valid_after_utc - notice
         for now, health in ((due - timedelta(seconds=1), Health.HOLDS), (due, Health.SOON)):
             verdicts = EdgeVerdicts(INVENTORY, TREE, now=now)
-            assert verdicts._health(edge.client_certificate or "", [leaf], leaf.not_valid_after_utc) is health  # noqa: SLF001
+            chain = [leaf, OURS.certificate]
+            assert verdicts._health(identifier, chain, leaf.not_valid_after_utc) is health  # noqa: SLF001
 
     brief = BRIEF.certificate
     third = (brief.not_valid_after_utc - brief.not_valid_before_utc) / 3
