@@ -34,12 +34,14 @@ SERVER = INVENTORY.certificates["cp-1/apiserver"]
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
-def made(name: str, profile: Profile, issuer: Issuer | None, *sans: str, lives: timedelta) -> Issuer:
+def made(
+    name: str, profile: Profile, issuer: Issuer | None, *sans: str, lives: timedelta, at: datetime = NOW
+) -> Issuer:
     content = CertificateContent(
         subject=Subject(common_name=name), sans=SANs.of(*sans), profile=profile, validity=lives
     )
     key = ec.generate_private_key(ec.SECP256R1()) if issuer is None else KEY
-    issued = issue(content, key=key, issuer=issuer, now=NOW, entropy=os.urandom)
+    issued = issue(content, key=key, issuer=issuer, now=at, entropy=os.urandom)
     return Issuer(certificate=issued.certificate, key=key)
 
 
@@ -184,11 +186,13 @@ def test_what_is_not_looked_at_is_not_judged(file: str, monkeypatch: pytest.Monk
 def test_when_what_holds_is_to_be_renewed() -> None:
     """By `renewBefore`, or a month; of what lives shortly, in the last third of its life."""
 
+    earlier = made("kubernetes", Profile.CA, None, lives=3 * YEAR, at=NOW - YEAR).certificate
+
     def turns(identifier: str, leaf: x509.Certificate, notice: timedelta) -> None:
         due = leaf.not_valid_after_utc - notice
         for now, health in ((due - timedelta(seconds=1), Health.HOLDS), (due, Health.SOON)):
             verdicts = EdgeVerdicts(INVENTORY, TREE, now=now)
-            chain = [leaf, OURS.certificate]
+            chain = [leaf, earlier]
             assert verdicts._health(identifier, chain, leaf.not_valid_after_utc) is health  # noqa: SLF001
 
     brief = BRIEF.certificate
@@ -211,6 +215,11 @@ def test_the_first_end_of_a_chain_counts_with_its_anchor() -> None:
     assert client.ends == long.certificate.not_valid_after_utc
     (client,) = found(edge, tree=tree.but(**{"leaf.crt": pem(CLIENT), "trust.crt": pem(long, OURS)}))
     assert client.ends == CLIENT.certificate.not_valid_after_utc
+    (client,) = found(edge, tree=tree.but(**{"leaf.crt": pem(CLIENT), "trust.crt": pem(long, SHORT)}))
+    assert client.ends == long.certificate.not_valid_after_utc
+    # Whoever is above the last one that is sent, and not above the first.
+    (client,) = found(edge, tree=tree.but(**{"leaf.crt": pem(CLIENT, later), "trust.crt": pem(OURS, SHORT)}))
+    assert client.ends == SHORT.certificate.not_valid_after_utc
 
 
 class Steps:
