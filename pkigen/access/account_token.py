@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Reader
     from pkigen.store import Store
 
+# A namespace's name is a label, a ServiceAccount's a subdomain (apimachinery, `pkg/api/validation`).
 _LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _ACCOUNT = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL}){{0,100}})")
 

@@ -149,6 +149,7 @@ def discovery_manifest(trust_bundle: bytes, server: str) -> str:
                 _READERS,
                 "Role",
                 _READERS,
+                # A node asks for it before it shows its token to anybody (kubeadm's `discovery/token`).
                 {"apiGroup": _RBAC, "kind": "User", "name": "system:anonymous"},
                 namespace=_PUBLIC,
             ),

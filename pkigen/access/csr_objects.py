@@ -19,6 +19,7 @@ SIGNER = "kubernetes.io/kube-apiserver-client"
 SHORTEST = timedelta(seconds=600)
 """pkg/apis/certificates/validation: expirationSeconds must be at least this."""
 _LONGEST_LABEL = 63
+# `ExpirationSeconds` is an int32 (api/certificates/v1): a larger number would not be decoded.
 _LONGEST_SECONDS = 2**31 - 1
 
 
@@ -56,6 +57,7 @@ def request_object(
     if validity < SHORTEST:
         raise AccessError("the cluster issues no certificate for less than 10 minutes")
     own = name or object_name(request.asked.common_name)
+    # This signer signs for no other usages than these three (`validAPIServerClientUsages`).
     usages: list[Value] = [
         "digital signature",
         *(["key encipherment"] if request.enciphers else []),

@@ -65,6 +65,7 @@ def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> 
         "jwks_uri": uri,
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
+        # Sorted and without repeats, as `getAlgs` lists its set; the keys keep their order.
         "id_token_signing_alg_values_supported": sorted({algorithm(key) for key in keys}),
     }
     return Discovery(

@@ -238,7 +238,7 @@ def is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    # Python takes an IPv6 zone (RFC 4007 11), which Go's certificates never hold.
+    # Python takes an IPv6 zone (RFC 4007 11), which Go's net.ParseIP does not.
     return "%" not in text
 
 

@@ -138,7 +138,7 @@ class _Search:
 def _by_subject(cas: Sequence[x509.Certificate]) -> dict[bytes, list[x509.Certificate]]:
     """A pool of Go's: what is in it twice is in it once, and names are compared byte by byte."""
     found: dict[bytes, list[x509.Certificate]] = {}
-    # In the order in which they were sent: among equals Go tries the first one first.
+    # In the order in which they were added: among equals Go tries the first one first.
     for each in dict.fromkeys(cas):
         found.setdefault(each.subject.public_bytes(), []).append(each)
     return found
@@ -225,7 +225,7 @@ def name_refusal(leaf: x509.Certificate, name: str) -> str | None:
 
 def _is_for(pattern: str, name: str) -> bool:
     """Whether a DNS name of a certificate is for a host; what is no host name must be the same."""
-    # Go trims the dot of a full name (matchHostnames), which certificates do not have.
+    # Go trims the dot of a full name that is asked for (splitHostname); with one, a pattern is no host name.
     host = name.removesuffix(".")
     if not _HOST.fullmatch(pattern) or not _HOST.fullmatch(host) or host.startswith("*"):
         return pattern == name and name not in {"", "."}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pkigen.crypto.age import Recipient
 
 _KEY_SIZE: Final = 32  # AES-256
-# What SOPS uses, though AES-GCM commonly takes 12 bytes (NIST SP 800-38D 5.2.1.1).
+# As SOPS has it (`nonceSize`), although NIST SP 800-38D 5.2.1.1 recommends 12 bytes for AES-GCM.
 _NONCE_SIZE: Final = 32
 _TAG_SIZE: Final = 16
 _VERSION: Final = "3.9.0"

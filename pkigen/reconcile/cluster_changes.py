@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAPPINGS = "spec.iam"
 """Stands for a manifest where there is none: `mappings` makes it."""
 MAPPING = "IAMMapping"
-# A binding before what it binds: a right ends with it, and not with the role or the account.
+# A binding before its role: one that outlived it would give its subjects the next role of that name.
 _GOES_FIRST = ("ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount")
 
 

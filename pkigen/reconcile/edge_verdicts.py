@@ -152,8 +152,7 @@ class EdgeVerdicts:
         chain, anchors = self._chain(identifier), self._anchors(trust)
         unread = chain if isinstance(chain, str) else anchors
         if isinstance(chain, str) or isinstance(anchors, str):
-            names = () if isinstance(anchors, str) else self._names(trust)
-            return EdgeVerdict(anchors=names, health=Health.BROKEN, refusals=(str(unread),))
+            return EdgeVerdict(anchors=self._names(trust), health=Health.BROKEN, refusals=(str(unread),))
         judge = edge.client if shown.by is Shower.SERVER else edge.server
         whose = f"{judge} ({trust}) refuses the certificate {identifier}"
         refusals = tuple(self._refusals(shown.by, chain, anchors, whose=whose, names=shown.names))

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pkigen.reconcile.plan import Plan
     from pkigen.state.observed import Reader
 
-# `X509SHA256=` (apiserver, request/x509) and `JTI=` (pkg/serviceaccount) begin the ids that API servers
-# note of certificates and tokens; a node is refused by its user name.
+# `X509SHA256=` (`request/x509` in apiserver's `pkg/authentication`) and `JTI=` (`token/jwt` there) begin the
+# ids that API servers note of certificates and tokens; a node is refused by its user name.
 _LISTED = re.compile(rb"((?:X509SHA256|JTI)=[^'\s]+|system:node:[^'\s]+)")
 _LIST_KINDS = frozenset({FileKind.AUTHORIZATION_CONFIGURATION, FileKind.AUTHORIZATION_WEBHOOK})
 
@@ -44,7 +44,7 @@ def list_change(reader: Reader, path: str, wanted: RevocationList) -> Finding | 
     over = {str(each.credential): each for each in wanted.over}
     # What has expired is refused anyway: that it comes off lets nobody in, and is told of apart.
     added = [active[each] for each in sorted(active.keys() - before)]
-    lifted = _without_marker(before - active.keys() - over.keys(), before)
+    lifted = _without_marker(before - active.keys() - over.keys())
     if added or lifted:
         told = (f"refuses {_told(added)}" if added else "", f"{lifted} fewer" if lifted else "")
         return Finding(reason=Reason.REVOKED, detail="; ".join(filter(None, told)))
@@ -58,9 +58,9 @@ def _of_expired(expired: Sequence[Revocation]) -> Finding | None:
     return Finding(reason=Reason.REVOCATION_OVER, detail=detail)
 
 
-def _without_marker(gone: set[str], before: set[str]) -> int:
+def _without_marker(gone: set[str]) -> int:
     """How many ids are gone from a list but its marker, which goes with every change."""
-    return len(gone) - 1 if before and gone else len(gone)
+    return max(len(gone) - 1, 0)
 
 
 _TOLD = 3
@@ -165,8 +165,7 @@ def let_in(path: str, before: bytes, after: bytes) -> str | None:
     """What a file of before would let in again, as a risk; None where nothing."""
     if not path.endswith(f"/{layout.AUTHORIZATION_CONFIGURATION}"):
         return None
-    present = listed(before)
-    count = _without_marker(present - listed(after), present)
+    count = _without_marker(listed(before) - listed(after))
     what = f"{count} revoked credential{'' if count == 1 else 's'}"
     return f"it lets {what} pass again, by {path}" if count > 0 else None
 

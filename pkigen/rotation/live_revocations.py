@@ -103,7 +103,7 @@ def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) 
             for endpoint, answer in zip(wanted, asked, strict=True)
         )
     finally:
-        # Not waiting: a server that never answers must not keep the command beyond `within`.
+        # Not waiting: what was answered is told now. At its end Python joins the rest, bounded by `_SECONDS`.
         pool.shutdown(wait=False, cancel_futures=True)
 
 

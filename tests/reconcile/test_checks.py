@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from pkigen.crypto.issuance import CertificateContent, Issuer, issue
+from pkigen.crypto.keys import public_der
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA
+from pkigen.desired.inventory import derive
+from pkigen.desired.items import content_of
+from pkigen.reconcile.checks import Case, examine
+from pkigen.state.observed import Fault, FaultKind, ObservedCertificate
 from pkigen.state.reasons import Reason
 from tests.reconcile.altered_trees import (
     ADMIN,
@@ -27,9 +39,10 @@ from tests.reconcile.altered_trees import (
     stranger,
     without_extension,
 )
-from tests.samples import CP1, CP2, CP3, ENDPOINT, W1, W2, World, spec
+from tests.samples import CP1, CP2, CP3, ENDPOINT, NOW, W1, W2, World, spec
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 
@@ -257,3 +270,222 @@ def test_embedded_data_is_really_compared(world: World) -> None:
     action = next(each for each in world.plan().changes if each.id == "cp-1/admin.conf")
     assert action.reason is Reason.SUBJECT_CHANGED
     assert base64.b64encode(world.pem("cp-1/admin.conf")) in stolen
+
+
+# -- without a directory ----------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+ITEM = derive(spec(CP1)).certificates["cp-1/apiserver"]
+CONTENT = content_of(ITEM)
+OURS, THEIRS = stranger(), stranger()
+KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER_KEY = ec.generate_private_key(ec.SECP384R1())
+
+
+def made(
+    content: CertificateContent = CONTENT,
+    *,
+    key: ec.EllipticCurvePrivateKey = KEY,
+    issuer: Issuer | None = OURS,
+    now: datetime = NOW,
+) -> x509.Certificate:
+    return issue(content, key=key, issuer=issuer, now=now, entropy=os.urandom).certificate
+
+
+LEAF = made()
+SEEN = ObservedCertificate(
+    certificate=LEAF,
+    chain=(),
+    public_key=public_der(KEY.public_key()),
+    certificate_fault=None,
+    key_fault=None,
+    modes=(),
+)
+SOUND = Case(
+    desired=ITEM, observed=SEEN, issuer=OURS.certificate, issuer_replaced=False, chain=(), now=NOW + DAY
+)
+END = LEAF.not_valid_after_utc
+OFFSITE = replace(SOUND, desired=derive(spec(CP1, certificates={"nodeKeys": "node"})).certificates[ITEM.id])
+ROOT = replace(
+    SOUND,
+    desired=derive(spec(CP1)).certificates["ca"],
+    observed=replace(SEEN, certificate=OURS.certificate, public_key=public_der(OURS.key.public_key())),
+    issuer=None,
+)
+
+
+def reasons_of(case: Case, **observed: object) -> list[str]:
+    seen = replace(case.observed, **observed)  # type: ignore[arg-type]
+    return [finding.reason.value for finding in examine(replace(case, observed=seen))]
+
+
+def detail_of(case: Case, **observed: object) -> str:
+    seen = replace(case.observed, **observed)  # type: ignore[arg-type]
+    (finding,) = examine(replace(case, observed=seen))
+    return finding.detail
+
+
+def fault(kind: FaultKind) -> Fault:
+    return Fault(path="x.crt", kind=kind, message="is so")
+
+
+NOTHING = {"certificate": None, "public_key": None}
+GONE, TORN = fault(FaultKind.MISSING), fault(FaultKind.UNREADABLE)
+
+
+def test_of_what_is_right_nothing_is_found() -> None:
+    assert examine(SOUND) == examine(OFFSITE) == examine(ROOT) == ()
+
+
+def test_what_is_not_there_is_told_and_nothing_else() -> None:
+    assert reasons_of(SOUND, **NOTHING, certificate_fault=GONE, key_fault=GONE) == ["missing"]
+    assert detail_of(SOUND, **NOTHING, certificate_fault=GONE, key_fault=GONE) == "x.crt is so"
+    assert reasons_of(SOUND, **NOTHING, certificate_fault=TORN, key_fault=TORN) == [
+        "unreadable",
+        "key-unreadable",
+    ]
+    assert reasons_of(SOUND, certificate=None, certificate_fault=TORN) == ["unreadable"]
+    assert reasons_of(SOUND, public_key=None, key_fault=GONE) == ["key-missing"]
+    assert detail_of(SOUND, public_key=None, key_fault=TORN) == "private key x.crt is so"
+    # A CA that is replaced is no news of what has never been.
+    replaced = replace(SOUND, issuer=None, issuer_replaced=True)
+    assert reasons_of(replaced, **NOTHING, certificate_fault=GONE) == ["missing"]
+    assert reasons_of(replaced, chain=(LEAF,)) == ["issuer-replaced"]
+    assert reasons_of(SOUND, **NOTHING, certificate_fault=TORN, chain=(LEAF,)) == ["unreadable"]
+    assert detail_of(replaced) == "its CA ca is replaced"
+
+
+def test_a_key_elsewhere_is_asked_for_and_is_not_missed_here() -> None:
+    assert reasons_of(OFFSITE, **NOTHING, certificate_fault=GONE, key_fault=GONE) == ["awaits-request"]
+    replaced = replace(OFFSITE, issuer=None, issuer_replaced=True)
+    assert reasons_of(replaced, **NOTHING, certificate_fault=GONE) == ["awaits-request"]
+    assert "no request of cp-1 for it" in detail_of(OFFSITE, **NOTHING, certificate_fault=GONE)
+    assert reasons_of(OFFSITE, **NOTHING, certificate_fault=TORN) == ["unreadable"]
+    assert reasons_of(OFFSITE, public_key=None, key_fault=GONE) == []
+    assert reasons_of(OFFSITE, public_key=public_der(OTHER_KEY.public_key())) == []
+    assert reasons_of(SOUND, public_key=public_der(OTHER_KEY.public_key())) == ["key-mismatch"]
+    assert "ECDSA-P256 key" in detail_of(SOUND, public_key=public_der(OTHER_KEY.public_key()))
+
+
+def test_only_the_signature_tells_two_cas_of_one_name_apart() -> None:
+    theirs = replace(SOUND, issuer=THEIRS.certificate)
+    assert reasons_of(theirs)[0] == "unknown-issuer"
+    before = replace(theirs, previous_issuer=OURS.certificate)
+    assert reasons_of(before)[0] == "issuer-replaced"
+    assert examine(before)[0].detail == "signed by the previous generation of ca"
+    assert reasons_of(replace(SOUND, previous_issuer=THEIRS.certificate)) == []
+
+
+def test_who_has_another_name_has_signed_nothing() -> None:
+    elsewhere = replace(SOUND, issuer=LEAF)
+    assert reasons_of(elsewhere)[0] == "unknown-issuer"
+    assert reasons_of(replace(SOUND, previous_issuer=LEAF)) == []
+
+
+def with_names(*names: x509.GeneralName, critical: bool) -> x509.Certificate:
+    """The same with other names, which may be none."""
+    builder = x509.CertificateBuilder(
+        subject_name=LEAF.subject,
+        issuer_name=LEAF.issuer,
+        public_key=KEY.public_key(),
+        serial_number=LEAF.serial_number,
+        not_valid_before=LEAF.not_valid_before_utc,
+        not_valid_after=LEAF.not_valid_after_utc,
+    )
+    for each in LEAF.extensions:
+        if not isinstance(each.value, x509.SubjectAlternativeName):
+            builder = builder.add_extension(each.value, critical=each.critical)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=critical)
+    return builder.sign(OURS.key, hashes.SHA256())  # type: ignore[arg-type]
+
+
+def test_names_are_present_and_not_critical() -> None:
+    own = LEAF.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert reasons_of(SOUND, certificate=with_names(*own, critical=False)) == []
+    assert reasons_of(SOUND, certificate=with_names(*own, critical=True)) == ["sans-changed"]
+    critical = with_names(*own, critical=True)
+    assert detail_of(SOUND, certificate=critical) == "SANs are critical, must not be"
+    nameless = replace(SOUND, desired=replace(ITEM, sans=SANs()))
+    empty = with_names(critical=False)
+    assert detail_of(nameless, certificate=empty) == "SANs are present, but empty"
+    none = made(replace(CONTENT, sans=SANs()))
+    assert reasons_of(nameless, certificate=none) == []
+    assert reasons_of(SOUND, certificate=none) == ["sans-changed"]
+
+
+def test_names_are_compared_as_sets_and_by_their_kind() -> None:
+    sans, subject = CONTENT.sans, Subject(common_name="x")
+    fewer = replace(CONTENT, sans=replace(sans, dns_names=sans.dns_names[1:]))
+    assert reasons_of(SOUND, certificate=made(fewer)) == ["sans-changed"]
+    assert detail_of(SOUND, certificate=made(fewer)) == f"SANs + {sans.dns_names[0]}"
+    more = replace(CONTENT, sans=replace(sans, dns_names=(*sans.dns_names, "x")))
+    assert detail_of(SOUND, certificate=made(more)) == "SANs - x"
+    turned = replace(CONTENT, sans=replace(sans, dns_names=sans.dns_names[::-1]))
+    assert reasons_of(SOUND, certificate=made(turned)) == []
+    renamed = made(replace(CONTENT, subject=subject))
+    assert reasons_of(SOUND, certificate=renamed) == ["subject-changed"]
+    assert detail_of(SOUND, certificate=renamed) == f"subject - CN=x + {ITEM.subject}"
+
+
+def test_key_usages_and_chain_are_those_of_the_spec() -> None:
+    strong = made(key=OTHER_KEY)
+    public = public_der(OTHER_KEY.public_key())
+    assert reasons_of(SOUND, certificate=strong, public_key=public) == ["algorithm-changed"]
+    assert detail_of(SOUND, certificate=strong, public_key=public).endswith("- ECDSA-P384 + ECDSA-P256")
+    client = made(replace(CONTENT, profile=Profile.CLIENT))
+    assert "extensions-changed" in reasons_of(SOUND, certificate=client)
+    assert reasons_of(SOUND, chain=(THEIRS.certificate,)) == ["chain-changed"]
+    assert detail_of(replace(SOUND, chain=(THEIRS.certificate,) * 2)).startswith(
+        "holds 0 certificates after its own, must hold the 2 "
+    )
+    # Nobody looks a CA up by its name, and what stands after it is its own affair.
+    for seen in ({"chain": (LEAF,)}, {"certificate": THEIRS.certificate}):
+        assert set(reasons_of(ROOT, **seen)) <= {"key-mismatch"}
+
+
+def test_time_is_told_to_the_moment() -> None:
+    begin = LEAF.not_valid_before_utc
+    window = ITEM.renew_before
+    for now, found in (
+        (begin, []),
+        (begin - timedelta(seconds=1), ["not-yet-valid"]),
+        (END - window - timedelta(seconds=1), []),
+        (END - window, ["expires-soon"]),
+        (END - timedelta(seconds=1), ["expires-soon"]),
+        (END, ["expired"]),
+    ):
+        assert reasons_of(replace(SOUND, now=now)) == found
+    assert reasons_of(replace(SOUND, renew_within=END - SOUND.now)) == ["expires-soon"]
+    assert reasons_of(replace(SOUND, now=END - window, renew_within=DAY)) == []
+    assert f"expires {END:%Y-%m-%d %H:%M} UTC, in " in detail_of(replace(SOUND, now=END - window))
+    assert detail_of(replace(SOUND, now=END)) == f"expired {END:%Y-%m-%d %H:%M} UTC"
+
+
+def test_what_ends_with_its_ca_is_not_due_and_what_outlives_it_is_wrong() -> None:
+    last = OURS.certificate.not_valid_after_utc
+    capped = made(replace(CONTENT, validity=timedelta(days=20_000)))
+    assert capped.not_valid_after_utc == last
+    assert reasons_of(replace(SOUND, now=last - DAY), certificate=capped) == []
+    short = issue(
+        CertificateContent(
+            subject=Subject(common_name="kubernetes"), sans=SANs(), profile=Profile.CA, validity=30 * DAY
+        ),
+        key=OURS.key,
+        issuer=None,
+        now=NOW,
+        entropy=os.urandom,
+    ).certificate
+    assert reasons_of(replace(SOUND, issuer=short)) == ["outlives-issuer"]
+    ends = f"{short.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    assert detail_of(replace(SOUND, issuer=short)) == (
+        f"expires {END:%Y-%m-%d %H:%M} UTC, after its CA ({ends})"
+    )
+
+
+def test_a_root_is_judged_by_its_age_alone() -> None:
+    last = OURS.certificate.not_valid_after_utc
+    assert reasons_of(replace(ROOT, now=last)) == ["expired"]
+    assert reasons_of(replace(ROOT, now=last - DAY)) == ["expires-soon"]
+    strong = replace(ROOT, desired=replace(ROOT.desired, key_algorithm="ECDSA-P384"))
+    assert reasons_of(strong) == []
+    assert reasons_of(replace(ROOT, desired=replace(ROOT.desired, subject=ITEM.subject))) == []

@@ -6,25 +6,38 @@ import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pkigen import layout
 from pkigen.cli.reports.status import rows
+from pkigen.desired.adopted import ABSENT, Adopted
+from pkigen.desired.generations import Phase, Rotations
+from pkigen.desired.inventory import EtcdMembership, derive
 from pkigen.desired.rendering import Renderer
+from pkigen.desired.rendering.templates import Templates, template_directory
+from pkigen.desired.revocations import CredentialId, Revocation, RevocationList
 from pkigen.reconcile import index, planner, survey
+from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.index import Glance, PlanIndex
+from pkigen.reconcile.plan import Ask, Keep, Plan
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.verify import verify
+from pkigen.state.authority_record import SETTLED
+from pkigen.state.reasons import Reason
+from pkigen.state.views import Move
 from pkigen.store import Store
 from tests.samples import CP1, W1, W2, World, private_keys, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from pkigen.reconcile.plan import Plan
+    from pkigen.desired.inventory import Inventory
+    from pkigen.store import Snapshot
 
 LATER = timedelta(minutes=1)
 
@@ -221,6 +234,157 @@ def test_what_has_just_been_written_is_looked_at_again(world: World, looks: list
     assert looks == ["look", "look"]
 
 
+def test_what_was_written_with_an_old_date_is_looked_at_again(world: World) -> None:
+    """A file's mtime is anybody's to set; its ctime is the system's."""
+    for path in world.root.rglob("*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    world.now = _newest(world.root) + timedelta(seconds=1)
+    plan_of(world, now=world.now)
+    assert not (world.root / ".pkigen/index").exists()
+
+
+def test_what_is_dated_ahead_is_looked_at_again(world: World) -> None:
+    settle(world)
+    ahead = (world.now + timedelta(days=1)).timestamp()
+    os.utime(world.path("pki/ca.crt"), (ahead, ahead))
+    plan_of(world)
+    assert not (world.root / ".pkigen/index").exists()
+
+
+# -- without a directory ----------------------------------------------------------------------------------
+
+CLUSTER = spec(CP1, W1)
+INVENTORY = derive(CLUSTER)
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+QUIET = Plan(
+    actions=(Keep(id="x", paths=(), node=None, reason=None),),
+    authority=SETTLED,
+    until=NOW + timedelta(days=9),
+)
+STEP = ClusterStep(verb=ClusterVerb.MAP, kubeconfig="")
+
+
+class Noted:
+    """Stands for a store: notes what is kept, and which names in the root are described."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+        self.tops: list[str] = []
+
+    def keep_index(self, data: bytes) -> None:
+        self.kept.append(data)
+
+    def snapshot(self, tops: Collection[str]) -> Snapshot:
+        self.tops += tops
+        return {}
+
+
+def glance(
+    inventory: Inventory = INVENTORY, renderer: Renderer | None = None, *, store: object = None
+) -> Glance:
+    given: Any = store
+    return Glance.at(given, inventory, renderer or Renderer(INVENTORY), now=NOW)
+
+
+def kept_of(
+    plan: Plan, *, inventory: Inventory = INVENTORY, times: tuple[int, int] = (0, 0)
+) -> PlanIndex | None:
+    store = Noted()
+    glance(inventory, store=store).keep(plan, {"pki": [1, *times, 1, 1], "gone": None})
+    return PlanIndex.decode(store.kept[0]) if store.kept else None
+
+
+def test_whatever_a_plan_follows_from_makes_it_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what stands in files, which are compared as well: there it may come to be read from elsewhere."""
+    revoked = Revocation(
+        credential=CredentialId.parse("JTI=a"), of="x", reason="y", revoked=NOW, expires=None
+    )
+    trust = replace(INVENTORY.token_trust, issuer="https://elsewhere.example.com")
+    others = (
+        derive(spec(CP1)),
+        replace(INVENTORY, etcd=EtcdMembership(founders=("cp-9",))),
+        replace(INVENTORY, adopted={"ca": Adopted(found=ABSENT, wanted="", modes="")}),
+        replace(INVENTORY, revocations=RevocationList(active=(revoked,))),
+        replace(INVENTORY, given_token_trust=trust),
+    )
+    digests = {glance(each).of for each in (INVENTORY, *others)}
+    assert glance(derive(CLUSTER)).of in digests
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        shutil.copy(template_directory() / "kubeconfig.yaml.j2", tmp_path / name)
+        own = replace(INVENTORY, templates=Templates(tmp_path / name))
+        digests.add(glance(renderer=Renderer(own)).of)
+    monkeypatch.setattr(Renderer, "digest", lambda _: "another pkigen's")
+    digests.add(glance().of)
+    assert len(digests) == len([INVENTORY, *others, "here", "there", "another"])
+
+
+def test_a_plan_that_says_anything_is_not_kept() -> None:
+    assert kept_of(QUIET) is not None
+    (keep,) = QUIET.actions
+    move = Move(source="a", target="b")
+    others = (
+        replace(QUIET, actions=(keep, replace(keep, reason=Reason.EXPIRED))),
+        replace(QUIET, actions=(Ask(id="x", paths=(), node=None, reason=None),)),
+        replace(QUIET, authority=replace(SETTLED, is_empty=True)),
+        replace(QUIET, moves=(move,)),
+        replace(QUIET, rotated={"ca": "prepared"}),
+        replace(QUIET, withheld=("x",)),
+        replace(QUIET, given={"addons/x": ()}),
+        replace(QUIET, in_cluster=(STEP,)),
+        replace(QUIET, until=None),
+    )
+    assert [kept_of(each) for each in others] == [None] * len(others)
+    rotating = replace(INVENTORY, rotations=Rotations(phases={"ca": Phase.PREPARED}))
+    assert kept_of(QUIET, inventory=rotating) is None
+
+
+def test_it_is_kept_until_time_may_change_it_and_no_longer_than_a_day() -> None:
+    tomorrow = NOW + timedelta(days=1)
+    for moment in (tomorrow + timedelta(days=1), tomorrow, NOW + timedelta(hours=1)):
+        found = kept_of(replace(QUIET, until=moment))
+        assert found is not None
+        assert (found.since, found.until) == (NOW, min(moment, tomorrow))
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["mtime", "ctime"])
+def test_a_file_may_be_written_within_the_same_tick(which: int) -> None:
+    seconds = int(NOW.timestamp())
+    for age, is_kept in ((3, True), (2, False), (0, False), (-9, False)):
+        times = [0, 0]
+        times[which] = (seconds - age) * 10**9
+        assert (kept_of(QUIET, times=(times[0], times[1])) is not None) == is_kept
+
+
+def test_a_known_plan_says_until_when_it_holds() -> None:
+    class Kept(Noted):
+        def index(self) -> bytes:
+            return index_of.encode()
+
+        def stands_as(self, files: Snapshot) -> bool:
+            return files == index_of.files
+
+    index_of = kept_of(QUIET)
+    assert index_of is not None
+    known = glance(store=Kept()).known_plan()
+    assert known is not None
+    assert (known.until, known.authority) == (index_of.until, SETTLED)
+
+
+def test_what_cannot_be_listed_has_no_index() -> None:
+    store = Noted()
+    glance(store=store).keep(QUIET, None)
+    assert not store.kept
+
+
+def test_a_plan_looks_below_names_in_the_root() -> None:
+    store = Noted()
+    assert glance(store=store).files() == {}
+    assert set(store.tops) == layout.OWN_TREES | {layout.LOCK_FILE}
+
+
 def test_no_byte_of_it_decides(settled: World) -> None:
     """Every byte flipped, and every length: what is planned is what a look finds, and nothing is raised."""
     path = settled.root / ".pkigen/index"
@@ -236,8 +400,20 @@ def test_no_byte_of_it_decides(settled: World) -> None:
     for name in content:
         for other in (None, [], {}, 0, "x", {"x": "x"}, {"x": []}):
             changed = json.dumps({**content, name: other}).encode()
-            found = PlanIndex.decode(index._sum(changed) + changed)  # noqa: SLF001 -- as a forger would
+            found = forged(changed)
             assert found is None or found.encode() != whole
+    assert forged(b"{}") is None
+    assert forged(b"[" * 100_000) is None
+    for name in ("since", "until"):
+        naive = forged(json.dumps({**content, name: "2026-11-28T00:00:00"}).encode())
+        assert naive is not None
+        assert getattr(naive, name).tzinfo is UTC  # it is compared with the present
+        assert forged(json.dumps({**content, name: "0001-01-01T00:00:00+23:59"}).encode()) is None
+
+
+def forged(content: bytes) -> PlanIndex | None:
+    """What is read of a content whose digest is right."""
+    return PlanIndex.decode(index._sum(content) + content)  # noqa: SLF001 -- as a forger would
 
 
 def test_a_damaged_index_is_made_again_in_silence(

@@ -181,7 +181,7 @@ def _header(path: str, size: int, mode: int) -> bytes:
         _octal(0, 8),
         _octal(size, 12),
         _octal(0, 12),  # no time: the same content gives the same bytes
-        b" " * 8,
+        b" " * 8,  # the checksum counts its own field as blanks (POSIX pax, ustar)
         b"0",
         bytes(_SHORT_NAME),
         b"ustar\x0000",

@@ -22,7 +22,8 @@ PENDING = f"{STATE_DIRECTORY}/pending.json"
 """The keys that a node has made, until the answer to its request is installed."""
 MODES = (layout.KEY_MODE, layout.CERTIFICATE_MODE)
 
-# No name begins with a dot: the kubelet and people who list a directory pass over such files.
+# No name begins with a dot: the kubelet (`pkg/kubelet/config/file_linux.go`) and people who list a directory
+# pass over such files.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9@_-]*(?:\.[A-Za-z0-9@_-]+)*"
 _UNITS = "etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy"
 # What kubeconfigs name by path lies in a directory of its component's.

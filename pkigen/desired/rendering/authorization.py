@@ -33,6 +33,7 @@ _HAS_ID: Final = f"{_KEY} in request.extra"
 # cel-go parser/options.go: an expression has at most 100,000 characters; some are left for what is around.
 _LONGEST_LIST: Final = 90_000
 _LONGEST_EXPRESSION: Final = 100_000
+# As `compileMatchConditions` of that package has it, and 30 seconds below as `ValidateWebhookConfiguration`.
 _MOST_CONDITIONS: Final = 64
 _STRING: Final = r"'[A-Za-z0-9._:/+=@~-]+'"
 _LIST: Final = rf"\[{_STRING}(?:, {_STRING})*\]"
