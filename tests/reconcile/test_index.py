@@ -17,6 +17,7 @@ from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, 
 from pkigen.crypto.keys import private_pem
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
+from pkigen.desired.generations import Phase, Rotations
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import AuthorityError
 from pkigen.reconcile import index, planner, survey
@@ -180,6 +181,18 @@ def test_a_comparison_that_sees_nothing_would_be_noticed(
 
 def test_another_spec_is_another_plan(settled: World, looks: list[str]) -> None:
     assert plan_of(settled.follow(spec(CP1, W1, W2, encryption={}))).changes
+    assert looks == ["look"]
+
+
+def test_a_rotation_in_another_phase_is_another_plan(settled: World, looks: list[str]) -> None:
+    """A step is planned under phases that the directory is not in yet."""
+    with Store.open_reading(settled.root) as store:
+        moment = settled.now + LATER
+        found = Planner(inventory=settled.inventory, renderer=settled.renderer, now=moment).at(store)
+        prepared = found.under(Rotations(phases={"sa": Phase.PREPARED}))
+        assert found.is_settled(store)
+        assert not prepared.is_settled(store)
+        assert prepared.plan(store).changes
     assert looks == ["look"]
 
 
