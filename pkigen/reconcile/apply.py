@@ -6,6 +6,7 @@ with the same checks; anything left to do would mean a fault of pkigen's own, an
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ from pkigen.state.ledger import Event, LedgerEntry, agreed_entry
 from pkigen.state.reasons import Reason
 from pkigen.state.revocations import lifted_entry, revoked_entry
 from pkigen.state.spec_file import holds_spec
+from pkigen.state.views import HashedView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -251,7 +253,18 @@ def _is_judged_anew(plan: Plan, earlier: LockBuilder, bench: Workbench) -> bool:
         earlier.inventory is not bench.inventory
         or bool(plan.moves or plan.rotated or plan.withheld or plan.revocation != UNCHANGED)
         or any(path.startswith(authority) for path in bench.staging.view.changed)
+        or _is_of_another(plan, bench)
     )
+
+
+def _is_of_another(plan: Plan, bench: Workbench) -> bool:
+    """Whether the authority is another than was planned with: somebody may copy files while we ask."""
+    before = {path: seen for path, seen in plan.observed.items() if path.startswith(f"{layout.AUTHORITY}/")}
+    reader = HashedView(bench.staging.view)
+    for path in before:
+        with suppress(StoreError):  # that nothing is there counts, too
+            reader.read(path)
+    return reader.digests != before
 
 
 class StagedTreeError(StoreError):

@@ -38,7 +38,8 @@ T = TypeVar("T", bound="Desired")
 class Summary:
     """What is told of one object once it was looked at.
 
-    `facts` are those of its certificate, `expires` is the end of its token.
+    `facts` are those of its certificate, `expires` is the end of its token, or the first one of the CAs that
+    stand above its certificate in the file.
     """
 
     item: Desired
@@ -65,7 +66,7 @@ class Summary:
             findings=surveyed.findings,
             facts=told or (certificate_facts(present) if present is not None else None),
             sha256=surveyed.sha256,
-            expires=surveyed.expires,
+            expires=surveyed.expires or _end_above(surveyed),
             adopted=surveyed.adopted,
         )
 
@@ -87,6 +88,12 @@ class Summary:
             expires=expires,
             adopted=adopted,
         )
+
+
+def _end_above(surveyed: Surveyed) -> datetime | None:
+    """When the first of the CAs ends that stand above a certificate in its file: it need not end before."""
+    above = surveyed.observed.chain if surveyed.observed is not None else ()
+    return min((each.not_valid_after_utc for each in above), default=None)
 
 
 def summaries(

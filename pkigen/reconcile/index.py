@@ -178,6 +178,7 @@ def _followed_from(inventory: Inventory, renderer: Renderer) -> str:
         json.dumps(spec_facts(inventory.cluster)),
         renderer.digest(),
         repr(renderer.overrides()),
+        repr(sorted(inventory.rotations.phases.items())),
         repr(inventory.etcd),
         repr(sorted(inventory.adopted.items())),
         repr(inventory.revocations),

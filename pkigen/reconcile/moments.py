@@ -18,15 +18,16 @@ Lasting = tuple[datetime, timedelta]
 
 
 def lasting(summary: Summary) -> Iterator[Lasting]:
-    """The end of an object that is a token, and how long before it is renewed."""
-    if isinstance(summary.item, DesiredToken) and summary.expires is not None:
-        yield summary.expires, summary.item.renew_before
+    """The end of a token, or of a CA above a certificate, and how long before it something is to be done."""
+    if summary.expires is not None:
+        item = summary.item
+        yield summary.expires, item.renew_before if isinstance(item, DesiredToken) else timedelta()
 
 
 def next_moment(
     inventory: Inventory,
     certificates: Mapping[str, Mapping[str, Any]],
-    tokens: Iterable[Lasting],
+    others: Iterable[Lasting],
     *,
     now: datetime,
 ) -> datetime | None:
@@ -35,12 +36,12 @@ def next_moment(
     Args:
         inventory: What must exist.
         certificates: The lock file's facts of each certificate, by id.
-        tokens: Each token, as `lasting` tells of it.
+        others: Tokens and CAs above certificates, as `lasting` tells of them.
         now: The present, in UTC.
     """
     moments = (
         *_of_certificates(inventory, certificates),
-        *(each for end, notice in tokens for each in (end - notice, end)),
+        *(each for end, notice in others for each in (end - notice, end)),
         *(each.ends for each in inventory.revocations.active if each.ends is not None),
     )
     return min((each for each in moments if each > now), default=None)

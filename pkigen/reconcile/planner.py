@@ -268,10 +268,10 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     reader.note("pkigen's version", __version__)
     lock = LockBuilder(inventory=inventory, templates=renderer.overrides())
     actions: list[Action] = []
-    tokens: list[Lasting] = []
+    others: list[Lasting] = []
     for summary in objects:
         actions.append(summary.action)
-        tokens.extend(lasting(summary))
+        others.extend(lasting(summary))
         lock.add(summary)
     actions.extend(_rotations(moves, rotated or {}))
     actions.extend(removals(inventory, moved.walk(), owned))
@@ -291,7 +291,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         withheld=withheld_ids(inventory, tree),
         given=given,
         in_cluster=cluster_steps(held, inventory, tree, renderer),
-        until=next_moment(inventory, lock.certificates, tokens, now=now),
+        until=next_moment(inventory, lock.certificates, others, now=now),
         lock=lock,
     )
     require_read(plan, moved, inventory)

@@ -36,7 +36,7 @@ def snapshot(anchor: Anchor, tops: Iterable[str]) -> Snapshot | None:
     fs = anchor.fs
     found: Snapshot = {}
     try:
-        for top in tops:
+        for top in sorted(tops):
             _describe(fs, anchor.root_fd, top, top, found, depth=0)
         if anchor.has_private:
             _describe(fs, anchor.private_fd, LEDGER_PARTS[-1], "/".join(LEDGER_PARTS), found, depth=0)

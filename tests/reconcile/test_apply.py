@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from pkigen import layout
+from pkigen.crypto.issuance import certificate_pem
+from pkigen.crypto.keys import private_pem
 from pkigen.desired.rendering import Renderer
 from pkigen.errors import StoreError
 from pkigen.reconcile.apply import StagedTreeError, apply_plan, rehearse
@@ -24,7 +26,7 @@ from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.reasons import Reason
 from pkigen.store import Store
 from tests.faults.scenes import wanted
-from tests.reconcile.altered_trees import ADMIN, API, follow
+from tests.reconcile.altered_trees import ADMIN, API, follow, stranger
 from tests.samples import CP1, NOW, W1, W2, World, snapshot, spec
 from tests.strategies import clusters
 
@@ -296,6 +298,20 @@ def test_a_staged_tree_that_is_not_what_was_planned_is_not_committed(world: Worl
     world.renderer = Fickle(world.inventory)
     with pytest.raises(StagedTreeError, match="the staged tree still needs a change: rewrite nodes/cp-1"):
         world.apply()
+    assert snapshot(world.root) == before
+
+
+def test_an_authority_that_was_exchanged_after_the_plan_signs_nothing(world: World) -> None:
+    """Whoever is asked may take hours, and somebody may copy another authority here meanwhile."""
+    other = stranger()
+    with world.writing() as store:
+        plan = world.plan_of(store, Selection(ids=frozenset({"cp-1/apiserver"}), only=True))
+        assert [action.id for action in plan.changes] == ["cp-1/apiserver"]
+        world.path("pki/ca.crt").write_bytes(certificate_pem(other.certificate))
+        world.path("pki/ca.key").write_bytes(private_pem(other.key))
+        before = snapshot(world.root)
+        with pytest.raises(StagedTreeError):
+            apply_plan(plan, world.inventory, store, world.tools())
     assert snapshot(world.root) == before
 
 

@@ -11,15 +11,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen import layout
 from pkigen.cli.reports.status import rows
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
+from pkigen.crypto.keys import private_pem
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
 from pkigen.desired.adopted import ABSENT, Adopted
 from pkigen.desired.generations import Phase, Rotations
 from pkigen.desired.inventory import EtcdMembership, derive
 from pkigen.desired.rendering import Renderer
 from pkigen.desired.rendering.templates import Templates, template_directory
 from pkigen.desired.revocations import CredentialId, Revocation, RevocationList
+from pkigen.errors import AuthorityError
 from pkigen.reconcile import index, planner, survey
 from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.index import Glance, PlanIndex
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from cryptography.x509 import Certificate
+
+    from pkigen.crypto.keys import PrivateKey
     from pkigen.desired.inventory import Inventory
     from pkigen.store import Snapshot
 
@@ -187,6 +196,18 @@ def test_another_spec_is_another_plan(settled: World, looks: list[str]) -> None:
     assert looks == ["look"]
 
 
+def test_a_rotation_in_another_phase_is_another_plan(settled: World, looks: list[str]) -> None:
+    """A step is planned under phases that the directory is not in yet."""
+    with Store.open_reading(settled.root) as store:
+        moment = settled.now + LATER
+        found = Planner(inventory=settled.inventory, renderer=settled.renderer, now=moment).at(store)
+        prepared = found.under(Rotations(phases={"sa": Phase.PREPARED}))
+        assert found.is_settled(store)
+        assert not prepared.is_settled(store)
+        assert prepared.plan(store).changes
+    assert looks == ["look"]
+
+
 def test_other_templates_are_another_plan(settled: World, tmp_path: Path) -> None:
     folder = tmp_path / "templates"
     folder.mkdir()
@@ -224,6 +245,36 @@ def test_what_is_about_to_be_due_is_known_until_then(settled: World, looks: list
     assert looks == ["look"]
     assert plan_of(settled, now=due).changes
     assert looks == ["look", "look"]
+
+
+def test_a_ca_above_ours_may_end_first(world: World) -> None:
+    """Who signed our CA need not end after it; once it has, no CA here is fit, and a plan says so."""
+    root, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    settle(world)
+
+    def ca(
+        name: str, profile: Profile, key: PrivateKey, issuer: Issuer | None, **validity: int
+    ) -> Certificate:
+        content = CertificateContent(
+            subject=Subject(common_name=name),
+            sans=SANs(),
+            profile=profile,
+            validity=timedelta(**validity),
+        )
+        return issue(content, key=key, issuer=issuer, now=world.now, entropy=os.urandom).certificate
+
+    # Two of one name and key: the one that is in the file ends in half a day.
+    above = ca("corporate", Profile.CA, root, None, hours=12)
+    signer = Issuer(certificate=ca("corporate", Profile.CA, root, None, days=9000), key=root)
+    issued = ca("issuing", Profile.INTERMEDIATE, own, signer, days=8000)
+    world.path("pki/ca.crt").write_bytes(certificate_pem(issued, above))
+    world.path("pki/ca.key").write_bytes(private_pem(own))
+    world.apply()
+    settle(world)
+    assert not plan_of(world).changes
+    assert (world.root / ".pkigen/index").exists()
+    with pytest.raises(AuthorityError, match="corporate above it in the file expired"):
+        plan_of(world, now=above.not_valid_after_utc)
 
 
 def test_what_has_just_been_written_is_looked_at_again(world: World, looks: list[str]) -> None:

@@ -62,7 +62,7 @@ def test_the_first_of_all_counts() -> None:
     assert next_moment(inventory, CERTIFICATE, tokens, now=NOW + 4 * DAY) == TOKEN_END - TOKEN_NOTICE
 
 
-def test_only_tokens_that_are_there_last() -> None:
+def test_a_token_is_due_before_its_end_and_a_ca_above_ends() -> None:
     (token,) = (item for item in INVENTORY.items if isinstance(item, DesiredToken))
     other = INVENTORY.certificates["cp-1/apiserver"]
 
@@ -71,4 +71,5 @@ def test_only_tokens_that_are_there_last() -> None:
 
     assert list(lasting(summary(token, END))) == [(END, token.renew_before)]
     assert not list(lasting(summary(token, None)))
-    assert not list(lasting(Summary(item=other, action=kept(other), expires=END)))
+    assert list(lasting(Summary(item=other, action=kept(other), expires=END))) == [(END, timedelta())]
+    assert not list(lasting(Summary(item=other, action=kept(other))))
