@@ -186,9 +186,9 @@ def observe_certificate_alone(reader: Reader, location: Location) -> ObservedCer
     if isinstance(content, Fault):
         return _without_certificate(content, modes=())
     modes = ((location.kubeconfig, content.mode),)
-    certificates = parse_certificates(client_certificate_pem(content.data))
-    if isinstance(certificates, str):
-        return _without_certificate(_unreadable(location.kubeconfig, certificates), modes=modes)
+    certificates = _embedded(content.data, location.kubeconfig)
+    if isinstance(certificates, Fault):
+        return _without_certificate(certificates, modes=modes)
     return ObservedCertificate(
         certificate=certificates[0],
         chain=certificates[1:],
@@ -286,13 +286,9 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
     if isinstance(content, Fault):
         return _without_certificate(content, modes=())
     modes = ((path, content.mode),)
-    certificate, key = _CLIENT_CERTIFICATE.search(content.data), _CLIENT_KEY.search(content.data)
-    if certificate is None:
-        fault = _unreadable(path, NO_EMBEDDED_CERTIFICATE)
-        return _without_certificate(fault, modes=modes)
-    certificates = parse_certificates(_decoded(certificate[1]))
-    if isinstance(certificates, str):
-        return _without_certificate(_unreadable(path, f"its client certificate {certificates}"), modes=modes)
+    certificates, key = _embedded(content.data, path), _CLIENT_KEY.search(content.data)
+    if isinstance(certificates, Fault):
+        return _without_certificate(certificates, modes=modes)
     key_fault: Fault | None = None
     public_key: bytes | None = None
     skeleton: bytes | None = None
@@ -317,6 +313,17 @@ def _in_kubeconfig(reader: Reader, path: str) -> ObservedCertificate:
         modes=modes,
         skeleton=skeleton,
     )
+
+
+def _embedded(kubeconfig: bytes, path: str) -> tuple[x509.Certificate, ...] | Fault:
+    """The client certificate in a kubeconfig and what is sent with it, or why there is none."""
+    found = _CLIENT_CERTIFICATE.search(kubeconfig)
+    if found is None:
+        return _unreadable(path, NO_EMBEDDED_CERTIFICATE)
+    certificates = parse_certificates(_decoded(found[1]))
+    if isinstance(certificates, str):
+        return _unreadable(path, f"its client certificate {certificates}")
+    return certificates
 
 
 def _without_certificate(fault: Fault, *, modes: tuple[tuple[str, int], ...]) -> ObservedCertificate:
