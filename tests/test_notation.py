@@ -1,12 +1,15 @@
-"""Durations as text, and back; and as people read them."""
+"""Durations as text, and back; and as people read them; records in their one form."""
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from enum import StrEnum
+from typing import Any
 
 import pytest
 
-from pkigen.notation import format_duration, parse_duration, residual
+from pkigen.notation import format_duration, json_text, parse_duration, residual
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,22 @@ def test_the_longest_duration_in_any_unit(text: str) -> None:
 def test_what_is_too_long_in_any_unit(text: str, years: int) -> None:
     with pytest.raises(ValueError, match=rf"must be at most 200 years \(1753200h\), not {years}y"):
         parse_duration(text)
+
+
+class _Word(StrEnum):
+    ONE = "ünö"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        {"none": None, "yes": True, "number": -12, "share": 0.5},
+        {"empty": {}, "list": [], "pair": (), "within": {"empty": {}, "lists": [[], [{}]]}},
+        {"text": 'a "b" \\ \x00 \u2028 \ud800', "é": "ü"},
+        {"list": [1, "two", {"three": [3, ("four",)]}, None]},
+        {_Word.ONE: _Word.ONE},
+    ],
+)
+def test_records_have_the_form_of_the_library(content: dict[str, Any]) -> None:
+    assert json_text(content) == json.dumps(content, indent=1).encode() + b"\n"

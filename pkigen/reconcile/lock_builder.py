@@ -17,7 +17,7 @@ from pkigen.desired.items import (
 from pkigen.notation import json_text
 from pkigen.reconcile.surveyed import kept
 from pkigen.records import dataclass
-from pkigen.state.lockfile import FORMAT, head, spec_facts
+from pkigen.state.lockfile import FORMAT, content_digest, head, spec_facts
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
@@ -89,7 +89,17 @@ class LockBuilder:
             ledger: Where the ledger ends.
             authority: The identities of the authority's keys; None as an older pkigen has left them out.
         """
-        content = {
+        return json_text(self._content(authority, {"ledger": head(ledger)}))
+
+    def digest(self, authority: Identities | None) -> str:
+        """What the ledger will know the file by (`lockfile.lock_digest`), wherever the ledger ends."""
+        return content_digest(self._content(authority, {}))
+
+    def _content(
+        self, authority: Identities | None, ledger: dict[str, dict[str, int | str]]
+    ) -> dict[str, Any]:
+        """What the file says; without the end of the ledger where that is left out."""
+        return {
             "apiVersion": FORMAT,
             "kind": "Lock",
             "cluster": self.inventory.cluster.name,
@@ -98,14 +108,13 @@ class LockBuilder:
             **_templates(self.templates),
             **_rotations(self.inventory),
             **_etcd(self.inventory),
-            "ledger": head(ledger),
+            **ledger,
             **({} if authority is None else {"authority": authority}),
             **_revoked(self.inventory),
             **({"adopted": dict(sorted(self._adopted.items()))} if self._adopted else {}),
             "certificates": dict(sorted(self._certificates.items())),
             "files": dict(sorted(self._files.items())),
         }
-        return json_text(content)
 
 
 def _templates(record: OverrideRecord | None) -> dict[str, dict[str, str]]:

@@ -179,10 +179,11 @@ def roll_back(
         StoreError: A backup does not hold what it was given, or the system refuses; nothing is changed.
     """
     view = RestoredView(store, rollback)
+    lock = _lock_of(view)
     with store.transaction() as transaction:
         for restore in rollback.restores:
-            # It goes back below, with the ledger's new end in it.
-            if restore.path != layout.LOCK_FILE:
+            # It goes back below, with the ledger's new end in it; what is no lock file, as it is.
+            if restore.path != layout.LOCK_FILE or lock is None:
                 content = kept_content(store, restore)
                 transaction.stage(restore.path, mode=content.mode, content=content.data)
         for path in rollback.removes:
@@ -200,7 +201,6 @@ def roll_back(
         existing, known = read_ledger(store), read_lock(store)
         gap = mismatch(existing, known.ledger) if known is not None else None
         entries = [*([gap] if gap else []), entry, *cluster_objects.entries(superseded)]
-        lock = _lock_of(view)
         if lock is not None:
             entries.append(recorded_entry(lock_digest(lock), observe_authority(view)))
         ledger, head = appended(existing, entries, now=now)
@@ -215,7 +215,7 @@ def _lock_of(view: RestoredView) -> bytes | None:
     try:
         data = view.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
         return with_authority(data, observe_authority(view))
-    except (MissingError, ValueError, AttributeError):
+    except (MissingError, ValueError):
         return None
 
 

@@ -8,8 +8,8 @@ from pkigen import layout
 from pkigen.crypto.age_header import is_sealed
 from pkigen.desired.inventory import private_paths
 from pkigen.state.authority_identities import observe_authority
-from pkigen.state.ledger import EMPTY, Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
-from pkigen.state.lockfile import lock_digest, read_lock
+from pkigen.state.ledger import Event, LedgerEntry, appended, mismatch, read_ledger, recorded_entry
+from pkigen.state.lockfile import read_lock
 from pkigen.state.observed import Fault, exists, read_file
 from pkigen.state.seals import LARGEST_RECORD, digest
 from pkigen.state.views import OpenedView, StagedView
@@ -127,7 +127,7 @@ class Staging:
         gap = mismatch(existing, known.ledger) if known is not None else None
         authority = observe_authority(self.view)
         # The digest leaves the ledger's end out, so the line can be written before the lock file names it.
-        written = recorded_entry(lock_digest(lock.encode(EMPTY, authority)), authority)
+        written = recorded_entry(lock.digest(authority), authority)
         ledger, head = appended(existing, [*([gap] if gap else []), *self._entries, written], now=now)
         self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
         if known is None and not exists(self._store, layout.GITIGNORE_FILE):

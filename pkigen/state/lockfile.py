@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 LARGEST_LOCK = 1 << 28
 # A later pkigen that writes something else calls it otherwise.
 FORMAT = "pkigen/v1"
+# No spec nests half as deep. What nests deeper may still be decoded, but not be encoded again.
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +87,23 @@ class Lock:
 
 
 def with_ledger(data: bytes, ledger: Head) -> bytes:
-    """A lock file that was read, with another end of the ledger and nothing else changed."""
-    content = json.loads(data)
+    """A lock file that was read, with another end of the ledger and nothing else changed.
+
+    Raises:
+        ValueError: It is none.
+    """
+    content = _content(data)
     content["ledger"] = head(ledger)
     return json_text(content)
 
 
 def with_authority(data: bytes, authority: dict[str, str]) -> bytes:
-    """A lock file that was read, with other keys of the authority and nothing else changed."""
-    content = json.loads(data)
+    """A lock file that was read, with other keys of the authority and nothing else changed.
+
+    Raises:
+        ValueError: It is none.
+    """
+    content = _content(data)
     entries = {}
     # In the place where `reconcile.lock_builder` puts it: the same state has the same bytes.
     for key, value in content.items():
@@ -148,12 +158,17 @@ def lock_digest(data: bytes) -> str:
     """What the ledger knows a lock file by: everything in it but where the ledger ends.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: It is no JSON object.
     """
-    content = json.loads(data)
+    content = _content(data)
     # The ledger's line holds this digest, and its hash goes into the lock file: with
     # it, each needs the other first.
     content.pop("ledger", None)
+    return content_digest(content)
+
+
+def content_digest(content: dict[str, Any]) -> str:
+    """The digest of what a lock file says beside where the ledger ends."""
     return hashlib.sha256(json_text(content)).hexdigest()
 
 
@@ -193,11 +208,41 @@ def read_lock(reader: Reader) -> Lock | None:
     return lock
 
 
+def _content(data: bytes) -> dict[str, Any]:
+    """A lock file as an object that can be written again.
+
+    Raises:
+        ValueError: It is not JSON, no object, or nested as no lock file is.
+    """
+    try:
+        content = json.loads(data)
+    except RecursionError:
+        raise ValueError from None
+    if isinstance(content, dict) and not _is_deep(content):
+        return content
+    raise ValueError
+
+
+def _is_deep(content: dict[str, Any]) -> bool:
+    """Whether an object is nested as no lock file is."""
+    inner: list[Any] = [content]
+    for _ in range(_DEEPEST):
+        inner = [
+            member
+            for outer in inner
+            for member in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(member, dict | list)
+        ]
+        if not inner:
+            return False
+    return True
+
+
 @lru_cache(maxsize=2)
 def _decoded(data: bytes) -> Lock | None:
     """What a lock file says; a command asks several times, and thousands of nodes are long to decode."""
     try:
-        content = json.loads(data)
+        content = _content(data)
         # Where it names none, the whole ledger counts as what has come since.
         ledger = content.get("ledger", {})
         head = Head(entries=int(ledger["entries"]), hash=str(ledger["head"])) if ledger else EMPTY
@@ -227,5 +272,5 @@ def _decoded(data: bytes) -> Lock | None:
             authority=_authority(content.get("authority")),
         )
     # Whatever it holds, it is made again from the tree, and nothing that it does not name is removed.
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None

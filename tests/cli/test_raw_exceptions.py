@@ -144,3 +144,31 @@ def test_certificates_where_others_belong(pkigen: InProcess, tmp_path: Path) -> 
         pkigen("explain", pki / "apiserver.crt", "-C", tree),
     ):
         assert not [raw for raw in RAW if raw in result.out + result.err], result.out + result.err
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+def test_a_lock_file_that_nests_without_end(pkigen: InProcess, tmp_path: Path, depth: int) -> None:
+    spec, tree, request = tmp_path / "team.yaml", tmp_path / "team", tmp_path / "ana.csr"
+    spec.write_text(SPEC)
+    request.write_bytes(make_request(Subject(common_name="ana"), ec.generate_private_key(ec.SECP256R1())))
+    assert pkigen("init", spec, "-C", tree).code == 0
+    lock = tree / "pki.lock"
+    good = lock.read_text()
+    lock.write_text(good.removesuffix("\n}\n") + f',\n "deep": {"[" * depth}{"]" * depth}\n}}\n')
+    # It could be decoded, and not be encoded again.
+    for command in (
+        ("access", "token", "--service-account", "default/web"),
+        ("access", "sign", "--csr", request, "--user", "dev1"),
+    ):
+        refused = pkigen(*command, "-C", tree)
+        assert refused.code == 1
+        assert "this directory has no readable pki.lock" in refused.err
+    assert pkigen("apply", "-C", tree, "--yes").code == 0
+    assert lock.read_text().count("deep") == 0
+    # What was replaced is in the backup, and comes back as it was.
+    back = pkigen("rollback", "-C", tree, "--yes")
+    assert back.code == 0
+    assert "None" not in back.out
+    assert lock.read_text().count("deep") == 1
+    assert pkigen("apply", "-C", tree, "--yes").code == 0
+    assert pkigen("verify", "-C", tree).code == 0

@@ -56,7 +56,8 @@ def take_back(
             left = roll_back(
                 store, planned, superseded=proposed.superseded, now=session.now, keep_backups=keep
             )
-            say_line(f"rolled back to before {planned.backup}; what was replaced is in backup {left}")
+            kept = f"; what was replaced is in backup {left}" if left else ""
+            say_line(f"rolled back to before {planned.backup}{kept}")
             say_lines(cluster_lines(proposed.in_cluster, str(session.root)))
             done = Applied(issued=(), capped=(), backup=left)
             said.update(structured.applied(done, content, str(session.root)))
