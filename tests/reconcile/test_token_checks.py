@@ -1,4 +1,4 @@
-"""Why a service account's token is signed again, and for what no more than its kubeconfig is: without a tree."""
+"""Why a service account's token is signed again, and where there is none: kubeconfigs in memory."""
 
 from __future__ import annotations
 
@@ -145,12 +145,13 @@ def test_for_whom_it_is(claims: dict[str, Any], differs: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("begins", "is_early"), [(MINUTE, False), (MINUTE + timedelta(seconds=1), True), (-DAY, False)]
+    ("begins", "reason"),
+    [(MINUTE, None), (MINUTE + timedelta(seconds=1), Reason.NOT_YET_VALID), (-DAY, None)],
 )
-def test_when_it_begins(begins: timedelta, is_early: bool) -> None:
+def test_when_it_begins(begins: timedelta, reason: Reason | None) -> None:
     findings = found(signed(not_before=NOW + begins))
-    assert set(findings) == ({Reason.NOT_YET_VALID} if is_early else set())
-    if is_early:
+    assert set(findings) == ({reason} if reason else set())
+    if reason:
         assert "is not valid before 2026-03-01 12:01 UTC, in the future" in findings[Reason.NOT_YET_VALID]
 
 
