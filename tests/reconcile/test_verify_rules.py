@@ -28,17 +28,19 @@ from pkigen.store import (
     UnreadableError,
 )
 from pkigen.store.lapses import Lapsed
-from tests.samples import CP1, NOW, World, spec
+from tests.samples import CP1, NOW, W1, World, spec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from pkigen.store import Store
 
 FINDING, REMARK = ObservationSeverity.FINDING, ObservationSeverity.REMARK
 PRIVATE = b"-----BEGIN PRIVATE KEY-----\n"
-PKI = "nodes/cp-1/etc/kubernetes/pki"
+HOST = "etc/kubernetes/pki"
+PKI = f"nodes/cp-1/{HOST}"
 Said = dict[tuple[str, Reason | Anomaly], tuple[ObservationSeverity, str]]
 
 
@@ -85,16 +87,22 @@ class Memory:
         return replace(self, files={path: data for path, data in mixed.items() if data is not None})
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Memory]:
-    world = World(root=tmp_path_factory.mktemp("rules") / "prod", cluster=spec(CP1))
+def applied(root: Path, **settings: Any) -> tuple[World, Memory]:
+    """A finished tree, taken into memory."""
+    world = World(root=root / "prod", cluster=spec(CP1, **settings))
     world.apply()
-    there = [path for path in sorted(world.root.rglob("*")) if path.is_file()]
-    names = {str(path.relative_to(world.root)): path for path in there}
+    names = {
+        str(path.relative_to(world.root)): path for path in sorted(world.root.rglob("*")) if path.is_file()
+    }
     return world, Memory(
         files={name: path.read_bytes() for name, path in names.items()},
         modes={name: stat.S_IMODE(path.stat().st_mode) for name, path in names.items()},
     )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Memory]:
+    return applied(tmp_path_factory.mktemp("rules"))
 
 
 def said(world: World, tree: Memory, *, now: datetime | None = None, inventory: Any = None) -> Said:
@@ -322,3 +330,59 @@ def test_backups_of_an_encrypted_authority(made: tuple[World, Memory]) -> None:
     assert place not in said(world, replace(tree, kept=kept))
     found = said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
     assert found[place][0] is FINDING
+    assert (RECORD_PATH, Anomaly.UNEXPECTED_FILE) not in found
+    # What the change has made was not there before it.
+    created = SimpleNamespace(path="pki/ca.key", action=BackupAction.CREATED)
+    kept = (SimpleNamespace(id="2026-03-01", entries=(created,)),)
+    assert place not in said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
+
+
+def test_the_service_account_key_is_no_cas(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    ca = tree.files["pki/ca.key"]
+    found = said(world, tree.but({"pki/sa.key": ca}))
+    shared = {subject: value for (subject, reason), value in found.items() if reason is Reason.SHARED_KEY}
+    assert shared == {"sa": (FINDING, "has the same private key as ca")}
+
+
+@pytest.mark.parametrize("path", [layout.PENDING_REQUEST, layout.AUTHORITY_PIN])
+def test_what_goes_to_and_fro_with_an_offline_authority(path: str, made: tuple[World, Memory]) -> None:
+    world, tree = made
+    offline = World(root=world.root, cluster=spec(CP1, certificates={"authority": "offline"}))
+    assert (path, Anomaly.UNEXPECTED_FILE) not in said(offline, tree.but({path: b"{}"}))
+
+
+def test_a_node_that_has_not_asked_yet_is_a_remark_and_on_no_edge(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    found = said(World(root=world.root, cluster=spec(CP1, {**W1, "keys": "node"})), tree)
+    awaited = {subject for subject, reason in found if reason is Reason.AWAITS_REQUEST}
+    assert awaited
+    assert {found[each, Reason.AWAITS_REQUEST][0] for each in awaited} == {REMARK}
+    broken = [detail for (_, reason), (_, detail) in found.items() if reason is Anomaly.BROKEN_EDGE]
+    assert not [each for each in broken if any(name in each for name in awaited)]
+
+
+def test_files_that_flags_of_the_spec_name(tmp_path: Path) -> None:
+    flags = {"client-ca-file": f"/{HOST}/own.crt", "tls-private-key-file": f"/{HOST}/own.key"}
+    arguments = [{"name": name, "value": value} for name, value in flags.items()]
+    own, tree = applied(tmp_path, apiServer={"extraArgs": arguments})
+    bundle, key = f"{PKI}/own.crt", f"{PKI}/own.key"
+    found = said(own, tree.but({bundle: tree.files["pki/ca.crt"], key: PRIVATE}))
+    assert (bundle, Anomaly.UNEXPECTED_FILE) not in found
+    # Whichever flag names it: a private key that the spec does not put there stays unexpected.
+    assert found[key, Anomaly.UNEXPECTED_KEY][0] is FINDING
+    assert not [each for each, reason in found if reason is Anomaly.NOT_JUDGED and "own.crt" in each]
+    absent = said(own, tree.but({key: PRIVATE}))
+    reason = (
+        f"not judged: kube-apiserver on cp-1 reads /{HOST}/own.crt (--client-ca-file), "
+        "which pkigen does not manage"
+    )
+    assert absent["kube-apiserver on cp-1", Anomaly.NOT_JUDGED] == (REMARK, reason)
+
+
+def test_a_ca_with_the_key_of_another_cannot_sign(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    found = said(world, tree.but({"pki/etcd/ca.key": tree.files["pki/ca.key"]}))
+    severity, detail = found["etcd-ca", Anomaly.UNFIT_AUTHORITY]
+    assert severity is FINDING
+    assert "pki/etcd/ca" in detail
