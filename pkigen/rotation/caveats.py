@@ -141,7 +141,7 @@ class Caveats:
             return RotationError(
                 f"it is not confirmed that every node has the {state} files and has restarted what must "
                 "restart",
-                hint=f"check it with `pkigen verify {dir_option(self._store.root)} --live`, then confirm "
+                hint=f"check it with `pkigen verify --live {dir_option(self._store.root)}`, then confirm "
                 f"it with --assume-distributed{'' if hidden else '; or do both at once with --live'}",
             )
         if hidden:

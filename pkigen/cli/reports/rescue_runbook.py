@@ -182,7 +182,7 @@ class _RescueRunbook:
             "Pods: those that read the CA or their token at start only must start again: `kubectl rollout",
             "restart`, beginning with the network plugin and kube-proxy",
             "joining nodes: kube-public/cluster-info contains the CA certificate too: write it again",
-            f"proof: pkigen verify {dir_option(self._directory)} --live",
+            f"proof: pkigen verify --live {dir_option(self._directory)}",
             "then: make a new rescue kit (`pkigen airgap bundle create --rescue`), and put",
             "`pkigen status --fail-within renewBefore` on a timer",
         ]
