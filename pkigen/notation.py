@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
@@ -12,11 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from pathlib import Path
 
 _MOST_HOURS: Final = 200 * 8766
 _LONGEST_DURATION: Final = timedelta(hours=_MOST_HOURS)
 _DURATION: Final = r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?"  # \d is all of Unicode's digits
 _DAYS: Final = r"([0-9]{1,6})d"
+
+
+def dir_option(directory: Path | str) -> str:
+    """The option that names a cluster's directory, for a command that somebody is told to run in a shell."""
+    return shlex.join(("-C", str(directory)))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -126,18 +126,18 @@ class LazyCommand(TyperCommand):
 
 def _directory_of_group(parent: Any) -> Any:
     """The option -C of the program, for a group: the directory may be named wherever a command has begun."""
-    return _directory_option(parent, _take_directory)
+    return _dir_option(parent, _take_directory)
 
 
 def _refuse_unused_directory(command: Any, parent: Any) -> None:
     """Let a command that works on no cluster say so where -C is given, before or behind its name."""
     if all(each.name != "directory" for each in command.params):
-        option = _directory_option(parent, _refuse_directory)
+        option = _dir_option(parent, _refuse_directory)
         option.hidden = True
         command.params = [*command.params, option]
 
 
-def _directory_option(parent: Any, callback: Any) -> Any:
+def _dir_option(parent: Any, callback: Any) -> Any:
     option = copy(next(each for each in parent.find_root().command.params if each.name == "directory"))
     option.expose_value = False
     option.callback = callback

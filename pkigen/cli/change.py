@@ -20,6 +20,7 @@ from pkigen.cli.reports.plan_text import waiting_text
 from pkigen.cli.saved_plan import PlanRequest, SavedPlan, plan_content
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
+from pkigen.notation import dir_option
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.checkout import require_private_files
 from pkigen.reconcile.planner import require_signed_here
@@ -84,7 +85,7 @@ def change(
         if made.awaited:
             note(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
-                f"`pkigen airgap authority request -C {session.root}`"
+                f"`pkigen airgap authority request {dir_option(session.root)}`"
             )
         is_new = session.arriving(store) is not None
         agree(made, session, consent, output, others=is_new)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 from pkigen import layout
 from pkigen.errors import UsageError
+from pkigen.notation import dir_option
 from pkigen.records import dataclass
 
 VARIABLE = "PKIGEN_DIR"
@@ -60,7 +60,7 @@ def find_directory(option: Path | None, spec: Path | None) -> ClusterDirectory:
     if around is not None and beside is not None and not around.samefile(beside):
         raise UsageError(
             f"two clusters are meant: this directory is in {around}, and {spec} is the spec of {beside}",
-            hint=f"say which: `-C {around}` or `-C {beside}`",
+            hint=f"say which: `{dir_option(around)}` or `{dir_option(beside)}`",
         )
     found = around or beside
     if found is None:
@@ -111,7 +111,7 @@ def is_cluster(directory: Path) -> bool:
 def _offer() -> str:
     """The one cluster that is right below the current directory, for who has just made it."""
     below = [each.name for each in Path.cwd().iterdir() if is_cluster(each)]
-    return f"add -C {shlex.quote(below[0])}" if len(below) == 1 else ""
+    return f"add {dir_option(below[0])}" if len(below) == 1 else ""
 
 
 def nearest(directory: Path) -> str:

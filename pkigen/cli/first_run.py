@@ -10,6 +10,7 @@ from pkigen.cli.options import Format
 from pkigen.cli.reports.summary import cluster_summary
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
+from pkigen.notation import dir_option
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.first_run import is_new, require_own, require_unchanged, unread
 from pkigen.reconcile.plan import Plan
@@ -117,7 +118,7 @@ def _require_kept(session: Session, locking: Locking | None) -> None:
         if sealed_identity(store) is None:
             raise PkigenError(
                 f"{session.root} exists, and its authority is not encrypted",
-                hint=f"`pkigen airgap authority encrypt -C {session.root}` does it",
+                hint=f"`pkigen airgap authority encrypt {dir_option(session.root)}` does it",
             )
 
 

@@ -23,7 +23,7 @@ from pkigen.cli.unlock import Unlocking
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.errors import UsageError
-from pkigen.notation import printable
+from pkigen.notation import dir_option, printable
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import Progress
 from pkigen.reconcile.whole_survey import survey_whole
@@ -388,7 +388,7 @@ def _no_cluster(root: Path, spec: Path | None) -> UsageError:
     return UsageError(
         f"{root} is no cluster's directory: it has no {layout.LOCK_FILE}",
         hint=f"name the cluster's directory{nearest(root)} with -C; "
-        f"`pkigen init {named} -C {shlex.quote(str(root))}` makes a new one there",
+        f"`pkigen init {named} {dir_option(root)}` makes a new one there",
     )
 
 
@@ -400,7 +400,7 @@ def _require_same_cluster(spec: ClusterSpec, lock: Lock | None, root: Path, file
     if known != spec.name:
         raise UsageError(
             f"{file} is the spec of cluster {spec.name}, and {root} is cluster {known}",
-            hint=f"say which directory is meant with -C; if the cluster is to be renamed: -C {root}",
+            hint=f"say which directory is meant with -C; if the cluster is to be renamed: {dir_option(root)}",
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from pkigen.agenda.situation import (
@@ -15,6 +14,7 @@ from pkigen.agenda.situation import (
 )
 from pkigen.airgap.offline.outstanding import outstanding
 from pkigen.cli.reports.status import rows_of
+from pkigen.notation import dir_option
 from pkigen.state.ledger import read_ledger
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def situation_of(
     return Situation(
         now=now,
         spec=session.words,
-        directory=shlex.join(["-C", str(session.root)]),
+        directory=dir_option(session.root),
         plan=None if has_expired_ca(endings, now=now) else session.plan(tree, seen=seen),
         in_cluster=session.in_cluster(tree),
         endings=endings,

@@ -11,6 +11,7 @@ from pathlib import Path
 from pkigen import layout
 from pkigen.desired import certificates
 from pkigen.errors import UsageError
+from pkigen.notation import dir_option
 from pkigen.spec.dialects import HostFacts
 from pkigen.spec.loader import LoadedSpec, load, load_text
 
@@ -30,7 +31,8 @@ def read_spec(spec: Path) -> LoadedSpec:
     if spec.is_dir():
         what = "a cluster's directory" if (spec / layout.LOCK_FILE).is_file() else "a directory"
         raise UsageError(
-            f"{spec} is {what}, not a spec", hint=f"name a cluster's directory with -C: -C {spec}"
+            f"{spec} is {what}, not a spec",
+            hint=f"name a cluster's directory with -C: {dir_option(spec)}",
         )
     return load(spec, kinds=certificates.CERTIFICATES, host=host_facts())
 

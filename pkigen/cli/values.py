@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pkigen.errors import UsageError
-from pkigen.notation import parse_duration
+from pkigen.notation import dir_option, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,8 @@ def backup_id(text: str | None) -> str | None:
     """
     if text and Path(text).is_dir():
         raise UsageError(
-            f"{text} is a directory, and no backup's ID", hint=f"name the cluster's directory with -C {text}"
+            f"{text} is a directory, and no backup's ID",
+            hint=f"name the cluster's directory with {dir_option(text)}",
         )
     if text and Path(text).exists():
         raise UsageError(

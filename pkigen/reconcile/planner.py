@@ -18,6 +18,7 @@ from pkigen.desired.rendering import Renderer
 from pkigen.desired.rendering.templates import Templates
 from pkigen.desired.token_trust import rendered_with
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.notation import dir_option
 from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, planned_objects, remembered
 from pkigen.reconcile.first_run import require_read
@@ -355,8 +356,8 @@ def require_signed_here(plan: Plan, root: Path) -> None:
         raise AuthorityError(
             f"{count} of the changes need{'s' if count == 1 else ''} a certificate from the offline "
             f"authority, the first being {first.verb} {first.id} ({first.reason}): nothing was changed",
-            hint=f"`pkigen airgap authority request -C {root}` requests them; accepting its answer "
-            "makes all changes at once",
+            hint=f"`pkigen airgap authority request {dir_option(root)}` requests them; accepting its "
+            "answer makes all changes at once",
         )
 
 

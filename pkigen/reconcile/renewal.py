@@ -11,7 +11,7 @@ from pkigen.desired.generations import CA, CA_WORDS, Phase, ca_id, certificate_n
 from pkigen.desired.inventory import carriers
 from pkigen.desired.names import certificates_named, tokens_named
 from pkigen.errors import AuthorityError, PkigenError, RotationError, UsageError
-from pkigen.notation import suggestion
+from pkigen.notation import dir_option, suggestion
 from pkigen.reconcile.plan import Renew, Rewrite
 from pkigen.spec.certificates import CAKeys
 from pkigen.state.authority import look_at_all
@@ -148,7 +148,7 @@ def require_renewable(planner: Planner, reader: Reader, ids: Collection[str], *,
 def _how_to_renew(inventory: Inventory, name: str, root: Path) -> str:
     """Where a CA of the offline authority is renewed: from here by a request, or over there."""
     if inventory.ca_keys is CAKeys.SITE:
-        return f"request it: `pkigen airgap authority request {name} -C {root}`"
+        return f"request it: `pkigen airgap authority request {name} {dir_option(root)}`"
     return f"at the authority: `pkigen airgap authority renew SPEC {name}`; the next answer contains it"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
 from pkigen.errors import RotationError
+from pkigen.notation import dir_option
 from pkigen.rotation.evidence import Evidence, weigh
 from pkigen.rotation.live import OBSERVABLE
 from pkigen.rotation.step_names import RotationStep
@@ -140,8 +141,8 @@ class Caveats:
             return RotationError(
                 f"it is not confirmed that every node has the {state} files and has restarted what must "
                 "restart",
-                hint=f"check it with `pkigen verify --live {self._store.root}`, then confirm it with "
-                f"--assume-distributed{'' if hidden else '; or do both at once with --live'}",
+                hint=f"check it with `pkigen verify --live {dir_option(self._store.root)}`, then confirm "
+                f"it with --assume-distributed{'' if hidden else '; or do both at once with --live'}",
             )
         if hidden:
             return RotationError(

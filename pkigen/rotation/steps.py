@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Slot, ca_id, ca_location
 from pkigen.errors import RotationError, UsageError
+from pkigen.notation import dir_option
 from pkigen.reconcile import apply
 from pkigen.reconcile.source import IssuedHere
 from pkigen.records import dataclass
@@ -369,7 +370,8 @@ def _require_successors(inventory: Inventory, store: Store, identifiers: Iterabl
         if inventory.is_signed_offline(inventory.certificates[ca_id(ca)]):
             raise RotationError(
                 f"the successor of the {ca.certificate_name} CA comes from the offline authority",
-                hint=f"request it: `pkigen airgap authority request --next {ca_id(ca)} -C {store.root}`",
+                hint="request it: "
+                f"`pkigen airgap authority request --next {ca_id(ca)} {dir_option(store.root)}`",
             )
         raise RotationError(
             f"the {ca.certificate_name} CA is an intermediate: pkigen cannot sign its successor",

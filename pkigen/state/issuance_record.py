@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import AccessError, AuthorityError
+from pkigen.notation import dir_option
 from pkigen.records import dataclass
 from pkigen.state.authority_identities import Identities, observe_authority
 from pkigen.state.ledger import (
@@ -85,8 +86,8 @@ def require_written(reader: Reader, *, root: Path) -> None:
     if fault is not None:
         raise AuthorityError(
             f"the ledger does not confirm {root / layout.LOCK_FILE}: {fault}",
-            hint=f"nothing is issued from it: give the spec's file instead; `pkigen apply SPEC -C {root}` "
-            f"writes {layout.LOCK_FILE} again",
+            hint=f"nothing is issued from it: give the spec's file instead; "
+            f"`pkigen apply SPEC {dir_option(root)}` writes {layout.LOCK_FILE} again",
         )
 
 

@@ -10,6 +10,7 @@ import typer
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, YesOption
 from pkigen.cli.unlock import Locking, RecipientOption, Unlocking, unlocked
 from pkigen.errors import UsageError
+from pkigen.notation import dir_option
 
 if TYPE_CHECKING:
     from pkigen.cli.session import Session
@@ -61,7 +62,7 @@ def rekey(
         if sealed_identity(store) is None:
             raise UsageError(
                 f"the authority of {session.root} is not encrypted",
-                hint=f"`pkigen airgap authority encrypt -C {session.root}` does it",
+                hint=f"`pkigen airgap authority encrypt {dir_option(session.root)}` does it",
             )
         return True
 

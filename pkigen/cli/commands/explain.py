@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from pkigen.cli.options import DirectoryOption, Format, FormatOption, OwnSpecArgument
 from pkigen.cli.system import system_of
 from pkigen.errors import UsageError
+from pkigen.notation import dir_option
 
 app = typer.Typer(add_completion=False)
 
@@ -59,7 +59,7 @@ def explain(
     name = what
     if len(name) < _LONGEST_NAME and Path(name).is_dir():
         raise UsageError(
-            f"{name} is a directory", hint=f"give a name too: `pkigen explain WHO -C {shlex.quote(name)}`"
+            f"{name} is a directory", hint=f"give a name too: `pkigen explain WHO {dir_option(name)}`"
         )
     with known_cluster(context, spec, directory) as cluster:
         if len(name) < _LONGEST_NAME and Path(name).is_file():

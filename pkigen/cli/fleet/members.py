@@ -14,6 +14,7 @@ from pkigen.desired import certificates
 from pkigen.desired.inventory import derive
 from pkigen.errors import PkigenError, UsageError
 from pkigen.fleet.sites import OwnSource
+from pkigen.notation import dir_option
 from pkigen.records import dataclass
 from pkigen.state.lockfile import read_lock
 from pkigen.state.vault import sealed_identity
@@ -100,7 +101,7 @@ def require_same_cluster(session: Session, reader: Reader) -> None:
     if lock is not None and lock.cluster().name != name:
         raise UsageError(
             f"{session.root} is cluster {lock.cluster().name}, and the spec is for {name}",
-            hint=f"if the cluster is to be renamed: `pkigen apply SPEC -C {session.root}`",
+            hint=f"if the cluster is to be renamed: `pkigen apply SPEC {dir_option(session.root)}`",
         )
 
 

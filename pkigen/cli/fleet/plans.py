@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pkigen.cli.fleet.members import Circumstances, require_same_cluster
 from pkigen.cli.saved_plan import CarriedOutError, PlanRequest, SavedPlan, plan_content
 from pkigen.errors import AuthorityError, PkigenError
+from pkigen.notation import dir_option
 from pkigen.reconcile.apply import apply_plan
 from pkigen.reconcile.checkout import looked_at, require_private_files
 from pkigen.reconcile.first_run import require_own
@@ -259,5 +260,6 @@ def require_safe(made: Plan, session: Session, *, force: bool) -> None:
             f"the plan is dangerous: {found[0]}",
             hint=f"{RESTORE}; if the change is intended, add --force"
             if made.alarms
-            else f"if this is intended: `pkigen apply --force -C {session.root}`, or --force for the fleet",
+            else f"if this is intended: `pkigen apply --force {dir_option(session.root)}`, "
+            "or --force for the fleet",
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.cli.reports.lines import Line, Tone
+from pkigen.notation import dir_option
 from pkigen.reconcile.cluster_changes import ClusterVerb
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def cluster_lines(
 
 def confirming(root: str) -> str:
     """The command that says that it was done."""
-    return f"pkigen access applied{f' -C {shlex.quote(root)}' if root else ''}"
+    return f"pkigen access applied{f' {dir_option(root)}' if root else ''}"
 
 
 def cluster_summary_text(steps: Sequence[ClusterStep]) -> str:

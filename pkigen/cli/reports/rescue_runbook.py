@@ -7,13 +7,14 @@ together: one alone, before its peers have new certificates, finds no quorum and
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.tables import page
 from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
-from pkigen.notation import host_text
+from pkigen.notation import dir_option, host_text
 from pkigen.reconcile.file_readers import Effect, own_kubelet_certificate
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Restart
@@ -79,9 +80,9 @@ class _RescueRunbook:
         return [
             "New trees, on the machine that has the authority or the rescue kit",
             "Check the clock first: certificates are valid from now on.",
-            f"  pkigen rescue -C {self._directory}",
-            f"  # or, from a kit: pkigen rescue KIT -C {self._directory}",
-            f"  pkigen verify -C {self._directory}",
+            f"  pkigen rescue {dir_option(self._directory)}",
+            f"  # or, from a kit: pkigen rescue KIT {dir_option(self._directory)}",
+            f"  pkigen verify {dir_option(self._directory)}",
             "No API server is contacted. A second run changes nothing.",
             *self._askers(),
         ]
@@ -98,12 +99,16 @@ class _RescueRunbook:
             yield "On each `pkigen airgap node request`, here `pkigen airgap node approve`;"
             yield "the answers are installed next."
 
+    def _quoted(self, path: str) -> str:
+        """A path in the PKI directory, as a shell is given it."""
+        return shlex.quote(f"{self._directory}/{path}")
+
     def _copy(self) -> list[str]:
         names = ", ".join(node.name for node in sorted(self._spec.nodes, key=lambda node: node.name))
         return [
             "Every node's files, before anything is restarted",
             f"Nodes: {names}. To each its own tree, and no other's:",
-            f"  rsync --archive --chown=root:root {self._directory}/nodes/NAME/ root@NAME:/",
+            f"  rsync --archive --chown=root:root {self._quoted('nodes')}/NAME/ root@NAME:/",
             "  # or, by medium: pkigen airgap bundle create … here,",
             "  # pkigen airgap bundle install … there",
             "A node whose clock is wrong refuses valid certificates: compare `date` on each.",
@@ -171,13 +176,13 @@ class _RescueRunbook:
             lines.append("kube-proxy, on every node: systemctl restart kube-proxy")
         admin = f"nodes/{self._cluster.control_plane[0].name}{KUBERNETES_DIRECTORY}/super-admin.conf"
         lines += [
-            f"RBAC: kubectl --kubeconfig {self._directory}/{admin} apply -f {self._directory}/addons/",
+            f"RBAC: kubectl --kubeconfig {self._quoted(admin)} apply -f {self._quoted('addons/')}",
             *(line.text for line in cluster_lines(self._in_cluster, self._directory)),
-            f"people: distribute {self._directory}/users/*.conf again, and every admin.conf that was copied",
+            f"people: distribute {self._quoted('users')}/*.conf again, and every admin.conf that was copied",
             "Pods: those that read the CA or their token at start only must start again: `kubectl rollout",
             "restart`, beginning with the network plugin and kube-proxy",
             "joining nodes: kube-public/cluster-info contains the CA certificate too: write it again",
-            f"proof: pkigen verify --live {self._directory}",
+            f"proof: pkigen verify --live {dir_option(self._directory)}",
             "then: make a new rescue kit (`pkigen airgap bundle create --rescue`), and put",
             "`pkigen status --fail-within renewBefore` on a timer",
         ]

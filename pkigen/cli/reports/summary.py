@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from pkigen.desired.certificates import SUPER_ADMIN
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory
 from pkigen.desired.items import DesiredCertificate
-from pkigen.notation import format_duration, residual
+from pkigen.notation import dir_option, format_duration, residual
 from pkigen.spec.certificates import KeyHome
 from pkigen.state.authority import look_at_all
 from pkigen.state.materials import discovery_hash
@@ -66,20 +67,21 @@ def cluster_summary(
         lines.append(f"discovery hash: {discovery_hash(authorities[CA.KUBERNETES].certificate)}")
     if not cluster.ca_keys_on_nodes:
         lines.append("no node gets a CA key: the controller managers sign nothing")
-    lines.extend(_next(inventory, root) if cluster.spec.nodes else [_EXPORT.format(root=root)])
+    lines.extend(_next(inventory, root) if cluster.spec.nodes else [_EXPORT.format(option=dir_option(root))])
     return "\n".join(lines)
 
 
-_EXPORT = "next: `pkigen export -C {root} --as DISTRIBUTION` writes the authority as its nodes take it"
+_EXPORT = "next: `pkigen export {option} --as DISTRIBUTION` writes the authority as its nodes take it"
 
 
 def _next(inventory: Inventory, root: Path) -> Iterator[str]:
     nodes = inventory.cluster.spec.nodes
     asking = [node.name for node in nodes if inventory.cluster.key_home(node) is KeyHome.NODE]
     if asking:
+        option = dir_option(root)
         some = ", ".join(sorted(asking)[:_NODES_ASKING]) + (", …" if len(asking) > _NODES_ASKING else "")
         yield f"next: on {some}: `pkigen airgap node request SPEC --out MEDIUM`; then here, for all requests,"
-        yield f"      `pkigen airgap node approve FILE… -C {root} --out MEDIUM`; install the results there"
+        yield f"      `pkigen airgap node approve FILE… {option} --out MEDIUM`; install the results there"
     if len(asking) < len(nodes):
         which = "each other node" if asking else "each node"
         yield f"next: copy {root}/nodes/NAME/ over the root directory of {which}, start the kubelets,"
@@ -89,7 +91,8 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
         kubeconfig = path.removeprefix(f"{layout.NODES}/{node}")
         yield f"      then on {node}: `kubectl --kubeconfig {kubeconfig} apply -f` what is in {root}/addons/"
     else:
-        yield f"      then `kubectl --kubeconfig {root}/{path} apply -f {root}/addons/`"
+        kubeconfig, addons = shlex.quote(f"{root}/{path}"), shlex.quote(f"{root}/addons/")
+        yield f"      then `kubectl --kubeconfig {kubeconfig} apply -f {addons}`"
 
 
 def _cas(authorities: dict[CA, CACertificates], now: datetime) -> Iterator[tuple[str, ...]]:

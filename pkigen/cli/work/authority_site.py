@@ -10,6 +10,7 @@ from pkigen.cli.console import agreed, note, say_line
 from pkigen.cli.offline import note_refused
 from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
+from pkigen.notation import dir_option
 from pkigen.rotation.phases import COMMANDS
 
 if TYPE_CHECKING:
@@ -45,4 +46,4 @@ def add_successors(session: Session, store: Store, delivery: Delivery, *, yes: b
     put_successors(delivery, session.inventory, store, now=session.now)
     say_line(f"accepted: {len(delivery.certificates)} successors in {session.root}; nothing trusts them yet")
     for identifier in successors(delivery.certificates):
-        note(f"next: `pkigen rotate {COMMANDS[identifier]} -C {session.root}` prepares the rotation")
+        note(f"next: `pkigen rotate {COMMANDS[identifier]} {dir_option(session.root)}` prepares the rotation")

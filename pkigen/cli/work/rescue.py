@@ -21,7 +21,7 @@ from pkigen.cli.session import Session, open_directory
 from pkigen.cli.system import System
 from pkigen.crypto.age_header import is_passphrase_sealed
 from pkigen.errors import BundleError, UsageError
-from pkigen.notation import timestamp
+from pkigen.notation import dir_option, timestamp
 from pkigen.store import Store
 
 
@@ -41,7 +41,10 @@ def require_unsaved(save: Path | None) -> None:
 def tell(session: Session, output: Format, runbook: Path | None) -> None:
     """Say what to do on the nodes, in order."""
     if not session.inventory.cluster.spec.nodes:
-        note(f"next: `pkigen export -C {session.root} --as DISTRIBUTION`, for what its nodes are made by")
+        note(
+            f"next: `pkigen export {dir_option(session.root)} --as DISTRIBUTION`, "
+            "for what its nodes are made by"
+        )
         return
     with session.reading() as store:
         session = session.at(store)

@@ -1,0 +1,58 @@
+"""Commands that pkigen says to run next run as they were said, also where a directory's name has a space."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from pkigen.cli.system import System
+from tests.cli.program import InProcess, copy_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SAID = re.compile(r"\bpkigen ([a-z][^`\n]*)")
+
+
+def nobody(*_: object) -> tuple[bytes, ...]:
+    raise OSError("nobody answers")
+
+
+def said(text: str, verb: str) -> list[str]:
+    """The words of the one command with a verb, as a shell reads them."""
+    (command,) = (each for each in _SAID.findall(text) if each.startswith(f"{verb} "))
+    return shlex.split(command)
+
+
+def looked(pkigen: InProcess, command: list[str]) -> bool:
+    """Whether a command has dialled the cluster: then it was understood."""
+    result = pkigen(*command, system=System(clock=lambda: pkigen.now, dial=nobody))
+    return result.code == 4 and "unreachable: nobody answers" in result.err + result.out
+
+
+def test_the_check_before_a_promotion(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    root = copy_of(tree, tmp_path / "the cluster")
+    assert pkigen("rotate", "ca", "kubernetes", "-C", root, "--yes").code == 0
+    refused = pkigen("rotate", "ca", "kubernetes", "-C", root, "--yes")
+    assert refused.code == 1
+    assert looked(pkigen, said(refused.hint, "verify"))
+
+
+def test_the_proof_of_a_rescue(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    root, folder = copy_of(tree, tmp_path / "the cluster"), tmp_path / "runbook"
+    pkigen.now = pkigen.now.replace(year=pkigen.now.year + 11)
+    done = pkigen("rescue", "-C", root, "--yes", "--runbook", folder)
+    assert done.code == 0, done
+    lines = "".join(path.read_text() for path in sorted(folder.iterdir())).splitlines()
+    (proof,) = (line for line in lines if "proof: " in line)
+    assert looked(pkigen, said(proof, "verify"))
+    copied = next(line for line in lines if "rsync --archive" in line)
+    assert f"{root}/nodes/NAME/" in shlex.split(copied)
+
+
+def test_the_first_kubectl(pkigen: InProcess, spec: Path, tmp_path: Path) -> None:
+    root = tmp_path / "the cluster"
+    done = pkigen("init", spec, "-C", root)
+    (command,) = re.findall(r"`(kubectl [^`]*)`", done.out + done.err)
+    assert f"{root}/addons/" in shlex.split(command)
