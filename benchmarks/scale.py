@@ -1,8 +1,9 @@
 """How long, and in how much memory, clusters of thousands of nodes are made, planned, verified and changed.
 
-Builds the spec in memory, and works through the API in a temporary directory, all in this one process.
-Beside each figure stands what a program takes that does only what cannot be left out: the same leaves by a
-program in Go, and a loop that reads and parses the same certificates, or checks a signature of each as well.
+Builds the spec in memory, and works through the API in a temporary directory: each piece of work in a process
+of its own, as commands have one, which has the spec and the inventory already. Beside each figure stands what
+a program takes that does only what cannot be left out: the same leaves by a program in Go, a loop that reads
+and parses the same certificates, or checks a signature of each as well, and `tar` and `age` for each node.
 Seconds are those of the clock and of all cores; on a busy machine only the latter mean something.
 
     python benchmarks/scale.py [--nodes 500 5000] [--in DIRECTORY] [--profile FILE] [--go PROGRAM]
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -32,9 +34,15 @@ from typing import TYPE_CHECKING, Self
 
 from cryptography import x509
 
+from pkigen.airgap.bundles.contents import pack, require_settled
+from pkigen.airgap.bundles.opened import write_bundle
+from pkigen.airgap.carrier.cluster_key import bundle_key
+from pkigen.airgap.carrier.media import write_file
+from pkigen.crypto.age import Identity
 from pkigen.desired.generations import ca_id
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.desired.rendering import Renderer
+from pkigen.layout import NODES
 from pkigen.reconcile.apply import Applied, apply_plan
 from pkigen.reconcile.planner import Planner, make_plan
 from pkigen.reconcile.progress import SILENCE
@@ -44,6 +52,8 @@ from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pkigen.desired.generations import CA
 
 CONTROL_PLANE_NODES = 3
@@ -123,6 +133,24 @@ def peak_memory() -> str:
     return f"{own} MB, a child {child} MB"
 
 
+def alone(work: Callable[..., None], *arguments: object) -> None:
+    """Work in a process of its own; what it has used and the most memory it has had are its own, too."""
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            work(*arguments)
+            code = 0
+        except BaseException:  # noqa: BLE001 -- nothing of the parent's is to happen in the child
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    if os.waitpid(child, 0)[1]:
+        sys.exit("a part of the work has failed")
+
+
 def leaves_of(inventory: Inventory) -> list[tuple[CA, Path]]:
     """Every leaf: who signs it, and the file that it stands in."""
     return [
@@ -198,6 +226,39 @@ def measure_reading(inventory: Inventory, root: Path, now: datetime) -> None:
     print(f"  read, parsed and a signature checked: {checking}; verify takes {verifying.beside(checking)}")
 
 
+def measure_one_more(inventory: Inventory, root: Path, now: datetime) -> None:
+    """Time one node more."""
+    with Clock() as clock:
+        applied = change(inventory, root, now, "apply")
+    print(f"one node more: {len(applied.issued)} issued: {clock}, {peak_memory()}")
+
+
+def measure_bundles(inventory: Inventory, root: Path, now: datetime) -> None:
+    """Time bundles for all nodes, sealed for one recipient each, beside `tar` and `age` of the same files."""
+    identity = Identity.generate()
+    nodes = inventory.cluster.spec.nodes
+    with tempfile.TemporaryDirectory(dir=root.parent) as directory:
+        made = Path(directory)
+        with Clock() as clock, Store.open_reading(root) as store:
+            plan = make_plan(inventory, store, Renderer(inventory), now=now, owned=frozenset())
+            require_settled(plan, root=root, words="")
+            key = bundle_key(store)
+            for packed in pack(inventory, store, nodes):
+                label = packed.label(created=now, reader=identity.recipient.reader)
+                sealed = write_bundle(label, packed.archive, seal=identity.recipient, key=key)
+                write_file(made / f"{label.node}.bundle", sealed)
+        octets = sum(file.stat().st_size for file in made.iterdir())
+        print(f"bundle create: {len(nodes)} bundles, {octets >> 20} MiB: {clock}, {peak_memory()}")
+        if not (shutil.which("age") and shutil.which("tar")):
+            print("age or tar is not installed: they are left out")
+            return
+        sealed_by_age = f'age -r {identity.recipient.reader} -o "{made}/$node.age"'
+        script = f'for node in *; do tar -cf - -C "$node" . | {sealed_by_age}; done'
+        with Clock() as bare:
+            subprocess.run(["sh", "-ec", script], check=True, cwd=root / NODES)
+        print(f"  tar and age: {bare}; bundle create takes {clock.beside(bare)}")
+
+
 def main() -> None:
     """Run, measure, print."""
     parser = argparse.ArgumentParser(
@@ -219,12 +280,11 @@ def main() -> None:
         print(f"spec and inventory: {clock}, {peak_memory()}")
         with tempfile.TemporaryDirectory(dir=options.where) as directory:
             root = Path(directory) / "scale"
-            measure_init(inventory, root, now, options)
-            measure_reading(inventory, root, datetime.now(UTC) + OLD)
+            alone(measure_init, inventory, root, now, options)
+            alone(measure_reading, inventory, root, datetime.now(UTC) + OLD)
+            alone(measure_bundles, inventory, root, now)
             more = derive(spec_of(nodes + 1, algorithm=options.algorithm, runtime=options.runtime))
-            with Clock() as clock:
-                applied = change(more, root, now, "apply")
-            print(f"one node more: {len(applied.issued)} issued: {clock}, {peak_memory()}")
+            alone(measure_one_more, more, root, now)
 
 
 if __name__ == "__main__":
