@@ -169,8 +169,11 @@ def test_who_is_told_and_in_which_order() -> None:
 
 
 def test_one_alone_is_told_without_a_number() -> None:
-    found = weighed(("dev1", OLD, -HOUR, 70 * HOUR))
+    use = ("dev1", OLD, -HOUR, 70 * HOUR)
+    found = weighed(use)
     assert found.obstacle == f"the previous CA is still in use: {found.outdated[0]}"
+    found = weighed(use, ("node", STRANGE, -HOUR, 70 * HOUR))
+    assert found.obstacle == f"the previous CA is still in use: {found.outdated[0]} (and 1 more)"
 
 
 def test_a_certificate_that_is_in_no_file_any_more_is_told_by_its_id() -> None:

@@ -209,6 +209,9 @@ def test_the_same_key_may_lie_open_and_is_sealed_again(tree: Photograph) -> None
     for path, content in CONTENT.items():
         opened = with_files(tree, {path: content})
         assert unlocked(opened).open(path, content) == content
+    assert unlocked(with_files(tree, CONTENT)).open(SA, SECOND) == SECOND, (
+        "each is one of those that are gone"
+    )
     # In another form: it is known by its public half.
     rewritten = PAIRS[0].private_bytes(*FORM, serialization.NoEncryption())
     assert rewritten != FIRST
@@ -269,8 +272,8 @@ def test_what_is_recorded_of_each_kind() -> None:
 def test_what_is_no_key_of_a_cluster_is_refused() -> None:
     unfit = ed25519.Ed25519PrivateKey.generate().private_bytes(*FORM, serialization.NoEncryption())
     for content, said in (
-        (unfit, r"^pki/ca\.key "),
-        (b"-----BEGIN PRIVATE KEY-----\n", r"^pki/ca\.key "),
+        (unfit, r"^pki/ca\.key is a key of kind Ed25519, "),
+        (b"-----BEGIN PRIVATE KEY-----\n", r"^pki/ca\.key is not a PEM private key$"),
         (b"\xff no base64 \xff", r"^pki/ca\.key is not a secret that pkigen made$"),
         (b"QQ", r"^pki/ca\.key is not a secret that pkigen made$"),
     ):
