@@ -113,6 +113,14 @@ def test_to_rehearse_proves_and_writes_nothing(tree: Path) -> None:
     assert (proof.broken, proof.verdicts) == ((), 4 * proof.edges)
 
 
+@pytest.mark.parametrize("identifier", ["ca", SA, ENCRYPTION_KEY])
+def test_a_rehearsal_renders_what_the_step_does(tree: Path, identifier: str) -> None:
+    """With the tools of the command, which know the state before it."""
+    take(tree, wanted(identifier))
+    with held(tree) as store:
+        assert rehearse(proposed_in(store, wanted(identifier)), store, tools()).broken == ()
+
+
 def test_a_step_is_carried_out_and_proven(tree: Path) -> None:
     done = take(tree, wanted("ca"))
     assert phase(tree, "ca") is Phase.PREPARED
@@ -176,9 +184,10 @@ def test_a_step_that_would_break_an_edge_changes_nothing(tree: Path) -> None:
         found = proposed_in(store, wanted("etcd-ca", distributed=True))
         bundle.write_bytes((tree / "pki/etcd/ca.crt").read_bytes())
         before = snapshot(tree)
-        with pytest.raises(RotationError, match="this step would break a connection: "):
+        with pytest.raises(RotationError, match="this step would break a connection: ") as refused:
             carry_out(found, store, tools())
     assert snapshot(tree) == before
+    assert "kube-apiserver on cp-1 (new certificate) → etcd on cp-1 (old bundle)" in refused.value.message
 
 
 def test_leaves_may_keep_their_keys(tree: Path) -> None:

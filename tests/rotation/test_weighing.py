@@ -152,14 +152,13 @@ def test_a_use_that_does_not_count_hides_no_later_one() -> None:
 
 def test_who_is_told_and_in_which_order() -> None:
     found = weighed(
-        ("a", STRANGE, -HOUR, 69 * HOUR), ("dev1", OLD, -HOUR, 70 * HOUR), ("c", STRANGE, -HOUR, 69 * HOUR)
+        ("a", STRANGE, -HOUR, 69 * HOUR), ("b", OLD, -HOUR, 70 * HOUR), ("c", STRANGE, -HOUR, 69 * HOUR)
     )
-    assert [each.username for each in found.outdated] == ["dev1", "c", "a"]
+    assert [each.username for each in found.outdated] == ["b", "c", "a"]
     first, second, _ = found.outdated
     assert (first.id, first.file, first.count) == ("user:dev1", "users/dev1.conf", 2)
     assert f"{first}" == (
-        f"dev1 with certificate {OLD[:16]} (users/dev1.conf): 2 requests, "
-        f"the last 2026-11-22 01:00 UTC; {LATE}"
+        f"b with certificate {OLD[:16]} (users/dev1.conf): 2 requests, the last 2026-11-22 01:00 UTC; {LATE}"
     )
     assert (second.id, second.file) == (None, None)
     assert f"{second}".startswith(
