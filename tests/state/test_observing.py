@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from dataclasses import replace
 
 import pytest
@@ -219,6 +220,14 @@ def test_a_kubeconfig_without_a_key_or_with_a_damaged_one() -> None:
         assert found.skeleton == observe_certificate(tree(x_conf=kubeconfig()), CONFIG).skeleton
 
 
+def test_what_follows_the_end_of_base64_is_not_passed_over() -> None:
+    """Go decodes it strictly: whoever reads the kubeconfig there gets nothing."""
+    data = base64.b64encode(CERTIFICATE + b" " * (-len(CERTIFICATE) % 3))
+    text = b"    client-certificate-data: %s=AAAA\n" % data
+    found = observe_certificate(tree(x_conf=text), CONFIG)
+    assert found.certificate_fault == fault("x.conf", UNREADABLE, "its client certificate is empty")
+
+
 def test_a_withheld_key_is_put_back_where_it_was_withheld_alone() -> None:
     withheld = kubeconfig(key=KEY_PLACEHOLDER)
     assert with_client_key(withheld, KEY) == kubeconfig()
@@ -246,6 +255,14 @@ def test_bundles() -> None:
         found = observe_bundle(tree(any=text), "any")
         assert isinstance(found, Fault)
         assert (found.path, found.kind) == ("any", UNREADABLE)
+
+
+def test_a_private_key_beside_certificates_is_not_kept_in_memory() -> None:
+    text = CA + KEY
+    files = tree(any=text)
+    before = sys.getrefcount(text)
+    assert isinstance(observe_bundle(files, "any"), Fault)
+    assert sys.getrefcount(text) == before
 
 
 # -- keys -----------------------------------------------------------------------------------------------
