@@ -191,4 +191,4 @@ def test_lines_without_a_fingerprint_or_a_moment_say_nothing() -> None:
         + b'{"event": "issued", "id": "y", "time": "2026-11-20T03:00:00Z"}\n'
     )
     found = weighed(("node", STRANGE, -HOUR, 70 * HOUR), ("none", "", -HOUR, 70 * HOUR), ledger=damaged)
-    assert {each.id for each in found.outdated} == {None}
+    assert {(each.username, each.id) for each in found.outdated} == {("node", None), ("none", None)}
