@@ -13,7 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from pkigen.crypto.go_certificates import (
     host_of,
@@ -395,6 +396,13 @@ def test_what_ends_the_parsing_where_it_is_critical(extension: x509.ExtensionTyp
     assert unreadable(read_as(extension, critical=True)) == said
 
 
+@pytest.mark.parametrize("curve", ["P-256", "P-384"])
+def test_curves_and_printable_names_that_go_reads(curve: str) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "CH")])
+    draft = Draft(subject=name, key=pool(curve, 0), serial=4)
+    assert unreadable(x509.load_der_x509_certificate(signed(draft, None, NOW).der)) is None
+
+
 @pytest.mark.parametrize(("serial", "readable"), [(-1, False), (0, True), (1, True)])
 def test_a_serial_number_is_not_negative(serial: int, *, readable: bool) -> None:
     with warnings.catch_warnings(record=True) as said:
@@ -427,6 +435,7 @@ def test_a_serial_number_is_not_negative(serial: int, *, readable: bool) -> None
         (x509.RFC822Name("me@a.b"), True),
         (x509.RFC822Name("me@a..b"), False),
         (x509.RFC822Name("m..e@a.b"), False),
+        (x509.RFC822Name("@a"), False),
     ],
 )
 def test_what_is_no_constraint_ends_the_parsing(constraint: x509.GeneralName, *, readable: bool) -> None:
@@ -455,10 +464,29 @@ def test_what_is_no_constraint_ends_the_parsing(constraint: x509.GeneralName, *,
         ('"me@a', None),
         ("m\\ e@a", ("m e", "a")),
         ("me@", ("me", "")),
+        ("m\\\ne@a", ("m\ne", "a")),
     ],
 )
 def test_mailboxes(text: str, mailbox: tuple[str, str] | None) -> None:
     assert mailbox_of(text) == mailbox
+
+
+def test_the_address_of_a_uri_is_read_whole() -> None:
+    for host, readable in (("[::1]", True), ("[1]", False)):
+        uri = x509.UniformResourceIdentifier(f"https://{host}/")
+        assert (unreadable(read_as(x509.SubjectAlternativeName([uri]))) is None) is readable
+
+
+@pytest.mark.parametrize(("text", "readable"), [("0123456789 ", True), ("7", True), ("X", False)])
+def test_numbers_as_names(text: str, *, readable: bool) -> None:
+    def named(value: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, value, _ASN1Type.NumericString)])
+
+    draft = Draft(subject=named(text), key=pool("P-256", 0), serial=4)
+    found = signed(draft, None, NOW)
+    assert (unreadable(x509.load_der_x509_certificate(found.der)) is None) is readable
+    leaf = signed(Draft(subject=common_name("leaf"), key=pool("P-256", 1), serial=5), found, NOW)
+    assert (unreadable(x509.load_der_x509_certificate(leaf.der)) is None) is readable
 
 
 def test_addresses_and_hosts() -> None:

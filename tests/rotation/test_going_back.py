@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.desired.generations import Phase
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.restore import plan_rollback
 from pkigen.reconcile.surveyed import Selection
@@ -207,3 +208,9 @@ def test_a_spec_that_is_not_known_then_is_that_of_now(lock: str, small: World) -
     found = proposed_in(small)
     assert found.after.inventory.cluster == small.cluster
     assert found.rollback.restores
+
+
+def test_the_phase_goes_back_too(workshop: Workshop, cluster: ClusterSpec) -> None:
+    rotated(workshop, "ca etcd", "prepare", "promote")
+    found = proposed_in(World(root=workshop.tree, cluster=cluster))
+    assert found.after.inventory.rotations.phase("etcd-ca") is Phase.PREPARED
