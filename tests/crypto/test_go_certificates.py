@@ -261,6 +261,11 @@ def test_extensions_of_a_version_that_has_none_are_not_taken_for_any(root: Made)
     assert "version 1" in (refused([leaf], [root]) or "")
 
 
+def test_a_version_without_extensions_is_read() -> None:
+    draft = Draft(subject=common_name("root"), key=pool("P-256", 0), serial=4, version=1)
+    assert unreadable(x509.load_der_x509_certificate(signed(draft, None, NOW).der)) is None
+
+
 MAIL = [
     # permitted, name, and whether Go takes it
     ("example.com", "a@EXAMPLE.com", True),
