@@ -13,9 +13,16 @@ import pyrage
 import pytest
 
 from pkigen.crypto import age_scrypt
-from pkigen.crypto.age import Identity, Passphrase
+from pkigen.crypto.age import (
+    SHORTEST_PASSPHRASE,
+    Identity,
+    Passphrase,
+    Recipient,
+    armored,
+    close_for,
+)
 from pkigen.crypto.age_header import LARGEST_HEADER, is_passphrase_sealed, read_header
-from pkigen.errors import BundleError
+from pkigen.errors import BundleError, UsageError
 
 WORDS = "five words that nobody guesses"
 CHUNK = 1 << 16
@@ -202,3 +209,95 @@ def test_a_machine_without_the_memory_is_told_so() -> None:
     done = subprocess.run(command, input=crafted(SCRYPT), capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"too little memory for the passphrase it takes 256 MiB" in done.stdout
+
+
+# -- identities and recipients --------------------------------------------------------------------------
+
+
+def test_what_is_closed_for_several_is_opened_by_each_and_by_nobody_else() -> None:
+    first, second, other = (Identity.generate() for _ in range(3))
+    sealed = close_for((first.recipient, second.recipient), b"content")
+    assert (first.open(sealed), second.open(sealed)) == (b"content", b"content")
+    alone = first.recipient.close(b"alone")
+    assert first.open(alone) == b"alone"
+    for identity, file in ((other, sealed), (second, alone)):
+        with pytest.raises(BundleError, match="not sealed to this host's identity"):
+            identity.open(file)
+    assert first.recipient.reader == first.recipient.text
+    assert Passphrase(WORDS).reader == "passphrase"
+    assert not is_passphrase_sealed(sealed)
+
+
+def test_what_is_closed_otherwise_says_how() -> None:
+    identity = Identity.generate()
+    with pytest.raises(BundleError, match="sealed with a passphrase, not to an identity"):
+        identity.open(Passphrase(WORDS).close(b""))
+    with pytest.raises(BundleError, match="sealed to an identity, not with a passphrase"):
+        Passphrase(WORDS).open(identity.recipient.close(b""))
+
+
+@pytest.mark.parametrize("text", ["", "age1", "ssh-ed25519 AAAA", "AGE-SECRET-KEY-1"])
+def test_nothing_is_sealed_to_what_is_no_recipient(text: str) -> None:
+    with pytest.raises(UsageError) as found:
+        Recipient(text)
+    assert found.value.message.startswith(repr(text))
+
+
+def test_an_identity_is_read_as_age_keygen_writes_it() -> None:
+    identity = Identity.generate()
+    content = f"# created: 2026-11-22\n# public key: {identity.recipient.text}\n\n{identity.text}\n"
+    for each in (content, identity.text, f"\n {identity.text} \r\n#"):
+        assert Identity.of_file(each.encode(), "x") == identity
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "# nothing\n",
+        "{own}\n{own}\n",
+        "{own}\n{other}\n",
+        "{own}\nmore\n",
+        "{own}Q\n",
+        "Q{own}\n",
+        "{small}\n",
+        "# {own}\n",
+        "age1\n",
+        "\xff{own}\n",
+    ],
+)
+def test_a_file_with_more_or_less_than_one_identity_is_none(content: str) -> None:
+    own, other = (Identity.generate().text for _ in range(2))
+    text = content.replace("{own}", own).replace("{other}", other).replace("{small}", own.lower())
+    with pytest.raises(UsageError, match="x is not a file with one age identity"):
+        Identity.of_file(text.encode("latin-1"), "x")
+
+
+def test_a_mistyped_identity_is_told_without_being_quoted() -> None:
+    text = Identity.generate().text
+    other = text[:-1] + ("Q" if text[-1] != "Q" else "P")
+    identity = Identity.of_file(other.encode(), "x")
+    with pytest.raises(UsageError, match="its checksum is wrong") as found:
+        _ = identity.recipient
+    assert other not in f"{found.value.message}{found.value.hint}"
+
+
+def test_secrets_are_not_shown() -> None:
+    identity = Identity.generate()
+    assert identity.text not in repr(identity)
+    assert WORDS not in repr(Passphrase(WORDS))
+    assert SHORTEST_PASSPHRASE == 12, "what docs promise"
+
+
+@pytest.mark.parametrize("size", [1, 48, 49, 200])
+def test_armor_is_the_text_that_age_reads(size: int) -> None:
+    sealed = bytes(range(size))
+    begin, *lines, end, last = armored(sealed).split("\n")
+    assert (begin, end, last) == (
+        "-----BEGIN AGE ENCRYPTED FILE-----",
+        "-----END AGE ENCRYPTED FILE-----",
+        "",
+    )
+    assert base64.b64decode("".join(lines)) == sealed
+    assert [len(line) for line in lines[:-1]] == [64] * (len(lines) - 1)
+    assert 0 < len(lines[-1]) <= 64

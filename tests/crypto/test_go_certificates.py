@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +13,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, padding
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
+from pkigen.crypto.go_certificates import (
+    host_of,
+    is_address,
+    mailbox_of,
+    subtrees,
+    unhandled_critical,
+    unreadable,
+)
+from pkigen.crypto.names import extension_name
 from pkigen.crypto.path_verifier import PathVerifier
 from tests.crypto.chains import DAY, Draft, Made, common_name, constraints, pool, sans, signed, tlv
 
@@ -248,6 +261,11 @@ def test_extensions_of_a_version_that_has_none_are_not_taken_for_any(root: Made)
     assert "version 1" in (refused([leaf], [root]) or "")
 
 
+def test_a_version_without_extensions_is_read() -> None:
+    draft = Draft(subject=common_name("root"), key=pool("P-256", 0), serial=4, version=1)
+    assert unreadable(x509.load_der_x509_certificate(signed(draft, None, NOW).der)) is None
+
+
 MAIL = [
     # permitted, name, and whether Go takes it
     ("example.com", "a@EXAMPLE.com", True),
@@ -317,3 +335,172 @@ def test_a_policy_that_stands_there_twice(root: Made) -> None:
     for policies, accepted in (([one, other], True), ([one, one], False)):
         leaf = certificate("leaf", pool("P-256", 1), root, sans(NAME), x509.CertificatePolicies(policies))
         assert (refused([leaf], [root]) is None) is accepted
+
+
+# -- one certificate at a time ---------------------------------------------------------------------------
+
+
+def read_as(*extensions: x509.ExtensionType, critical: bool = False, serial: int = 4) -> x509.Certificate:
+    """A certificate of a root's own, with these extensions."""
+    draft = Draft(subject=common_name("root"), key=pool("P-256", 0), serial=serial)
+    return x509.load_der_x509_certificate(signed(draft.having(*extensions, critical=critical), None, NOW).der)
+
+
+ADDRESS, DIRECTORY = x509.IPAddress(ip_address("10.0.0.1")), x509.DirectoryName(x509.Name([]))
+HANDLED: list[x509.ExtensionType] = [
+    CA,
+    x509.KeyUsage(*[False] * 5, True, False, False, False),  # noqa: FBT003 -- keyCertSign alone
+    x509.NameConstraints([x509.DNSName("a"), x509.RFC822Name("b")], [x509.UniformResourceIdentifier("c")]),
+    x509.NameConstraints(None, [x509.IPAddress(ip_network("10.0.0.0/8"))]),
+    x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+    x509.SubjectAlternativeName([x509.DNSName("a")]),
+    x509.SubjectAlternativeName([ADDRESS, DIRECTORY]),
+    x509.SubjectAlternativeName([x509.RFC822Name("a@b")]),
+    x509.SubjectAlternativeName([x509.UniformResourceIdentifier("spiffe://a")]),
+    x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3"), None)]),
+    x509.CRLDistributionPoints(
+        [x509.DistributionPoint([x509.UniformResourceIdentifier("http://a")], None, None, None)]
+    ),
+]
+UNHANDLED: list[x509.ExtensionType] = [
+    x509.SubjectAlternativeName([DIRECTORY]),
+    x509.NameConstraints([x509.DNSName("a"), DIRECTORY], None),
+    x509.NameConstraints([x509.DNSName("a")], [DIRECTORY]),
+    x509.TLSFeature([x509.TLSFeatureType.status_request]),
+    x509.InhibitAnyPolicy(0),
+]
+NEVER_CRITICAL: list[x509.ExtensionType] = [
+    x509.SubjectKeyIdentifier(b"a"),
+    x509.AuthorityKeyIdentifier(b"a", None, None),
+    x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(
+                AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier("http://a")
+            )
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize("extension", HANDLED, ids=range(len(HANDLED)))
+def test_what_go_handles_may_be_critical(extension: x509.ExtensionType) -> None:
+    found = read_as(extension, critical=True)
+    assert (unhandled_critical(found), unreadable(found)) == (None, None)
+
+
+@pytest.mark.parametrize("extension", UNHANDLED, ids=range(len(UNHANDLED)))
+def test_what_go_does_not_handle_must_not_be_critical(extension: x509.ExtensionType) -> None:
+    assert unhandled_critical(read_as(extension)) is None
+    assert unhandled_critical(read_as(extension, critical=True)) == extension_name(extension.oid)
+
+
+@pytest.mark.parametrize("extension", NEVER_CRITICAL, ids=range(len(NEVER_CRITICAL)))
+def test_what_ends_the_parsing_where_it_is_critical(extension: x509.ExtensionType) -> None:
+    assert unreadable(read_as(extension)) is None
+    said = f"the extension {extension_name(extension.oid)} must not be critical"
+    assert unreadable(read_as(extension, critical=True)) == said
+
+
+@pytest.mark.parametrize("curve", ["P-256", "P-384"])
+def test_curves_and_printable_names_that_go_reads(curve: str) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COUNTRY_NAME, "CH")])
+    draft = Draft(subject=name, key=pool(curve, 0), serial=4)
+    assert unreadable(x509.load_der_x509_certificate(signed(draft, None, NOW).der)) is None
+
+
+@pytest.mark.parametrize(("serial", "readable"), [(-1, False), (0, True), (1, True)])
+def test_a_serial_number_is_not_negative(serial: int, *, readable: bool) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = read_as(serial=serial)
+        said.clear()
+        assert unreadable(found) == (None if readable else "a serial number of the path is negative")
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("constraint", "readable"),
+    [
+        (x509.DNSName("a.b"), True),
+        (x509.DNSName(".a.b"), True),
+        (x509.DNSName(""), True),
+        (x509.DNSName("a..b"), False),
+        (x509.DNSName("a.b."), False),
+        (x509.DNSName("..a"), False),
+        (x509.DNSName("a b"), False),
+        (x509.DNSName("!.~"), True),
+        (x509.DNSName("\x7f"), False),
+        (x509.UniformResourceIdentifier("a.b"), True),
+        (x509.UniformResourceIdentifier(".a.b"), True),
+        (x509.UniformResourceIdentifier("10.0.0.1"), False),
+        (x509.UniformResourceIdentifier("a..b"), False),
+        (x509.RFC822Name("a.b"), True),
+        (x509.RFC822Name(".a.b"), True),
+        (x509.RFC822Name("a..b"), False),
+        (x509.RFC822Name("me@a.b"), True),
+        (x509.RFC822Name("me@a..b"), False),
+        (x509.RFC822Name("m..e@a.b"), False),
+        (x509.RFC822Name("@a"), False),
+    ],
+)
+def test_what_is_no_constraint_ends_the_parsing(constraint: x509.GeneralName, *, readable: bool) -> None:
+    for extension in (x509.NameConstraints([constraint], None), x509.NameConstraints(None, [constraint])):
+        found = read_as(extension)
+        assert list(subtrees(found)) == [constraint]
+        said = f"its name constraint {constraint.value} is none"
+        assert unreadable(found) == (None if readable else said)
+    assert list(subtrees(read_as())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mailbox"),
+    [
+        ("Me@A.b", ("Me", "a.b")),
+        ("me.you@a", ("me.you", "a")),
+        (".me@a", None),
+        ("me.@a", None),
+        ("a", None),
+        ("@a", None),
+        ("me@a..b", None),
+        ('"me you"@a', ("me you", "a")),
+        ('"m\\"e"@a', ('m"e', "a")),
+        ('""@a', ("", "a")),
+        ('"a..b"@a', ("a..b", "a")),
+        ('"me@a', None),
+        ("m\\ e@a", ("m e", "a")),
+        ("me@", ("me", "")),
+        ("m\\\ne@a", ("m\ne", "a")),
+    ],
+)
+def test_mailboxes(text: str, mailbox: tuple[str, str] | None) -> None:
+    assert mailbox_of(text) == mailbox
+
+
+def test_the_address_of_a_uri_is_read_whole() -> None:
+    for host, readable in (("[::1]", True), ("[1]", False)):
+        uri = x509.UniformResourceIdentifier(f"https://{host}/")
+        assert (unreadable(read_as(x509.SubjectAlternativeName([uri]))) is None) is readable
+
+
+@pytest.mark.parametrize(("text", "readable"), [("0123456789 ", True), ("7", True), ("X", False)])
+def test_numbers_as_names(text: str, *, readable: bool) -> None:
+    def named(value: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, value, _ASN1Type.NumericString)])
+
+    draft = Draft(subject=named(text), key=pool("P-256", 0), serial=4)
+    found = signed(draft, None, NOW)
+    assert (unreadable(x509.load_der_x509_certificate(found.der)) is None) is readable
+    leaf = signed(Draft(subject=common_name("leaf"), key=pool("P-256", 1), serial=5), found, NOW)
+    assert (unreadable(x509.load_der_x509_certificate(leaf.der)) is None) is readable
+
+
+def test_addresses_and_hosts() -> None:
+    assert [is_address(each) for each in ("10.0.0.1", "fd00::1", "fe80::1%eth0", "a", "")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    hosts = ("https://A.b:1/c", "urn:a", "https://[fd00::1]/", "https://[")
+    assert [host_of(each) for each in hosts] == ["a.b", "", "fd00::1", ""]

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.desired.generations import Phase
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.restore import plan_rollback
 from pkigen.reconcile.surveyed import Selection
-from pkigen.rotation.going_back import propose_rollback
-from tests.samples import CP1, NOW, World, spec
+from pkigen.rotation.going_back import ProposedRollback, propose_rollback
+from pkigen.rotation.prover import prove
+from tests.samples import CP1, NOW, W1, World, spec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pkigen.spec.model import ClusterSpec
     from tests.cli.program import Result
     from tests.rotation.phases import Workshop
 
@@ -83,15 +86,15 @@ def test_a_step_that_harms_nothing_goes_back_as_it_did(workshop: Workshop) -> No
     assert workshop.run("verify", "-C", workshop.tree).code == 0
 
 
-def test_connections_that_would_break_are_named(workshop: Workshop) -> None:
+def test_connections_that_would_break_are_named(workshop: Workshop, cluster: ClusterSpec) -> None:
+    before = workshop.photograph()
     for step in ("prepare", "promote"):
         workshop.step("ca kubernetes", step)
-    first = oldest_backup(workshop)
-    refused = back(workshop, first)
-    assert any(
-        each.startswith("while its files reach the nodes, it breaks a connection: ")
-        for each in risks(refused)
-    )
+    after = workshop.photograph()
+    found = prove(after.state(cluster), before.state(cluster), now=workshop.now).broken
+    refused = back(workshop, oldest_backup(workshop))
+    said = f"while its files reach the nodes, it breaks a connection: {found[0]} (and {len(found) - 1} more)"
+    assert said in risks(refused)
 
 
 def test_what_has_expired_meanwhile_is_named(workshop: Workshop) -> None:
@@ -109,6 +112,24 @@ def test_a_next_generation_that_has_signed_does_not_go_in_silence(workshop: Work
     (gone,) = (each for each in risks(refused) if each.startswith("it takes away "))
     assert gone.startswith("it takes away pki/etcd/ca-next.crt (sha256:")
     assert gone.endswith("every certificate that it has signed is refused")
+
+
+def test_what_is_harmless_hides_no_key_that_goes(workshop: Workshop) -> None:
+    """In the order of their paths: the bundle key, a successor that has signed nothing, and a CA in use."""
+    (workshop.tree / "pki/bundle.key").write_bytes(b"damaged")
+    assert workshop.run("apply", workshop.spec, "-C", workshop.tree, "--yes", "--force").code == 0
+    rotated(workshop, "ca etcd", "prepare")
+    rotated(workshop, "ca front-proxy", "prepare", "promote", "finish")
+    found = risks(back(workshop, oldest_backup(workshop)))
+    gone = [each.split()[3].rstrip(":") for each in found if each.startswith("it takes away ")]
+    assert gone == ["pki/bundle.key", "pki/front-proxy-ca.crt"]
+
+
+def test_a_ca_that_has_expired_is_named(workshop: Workshop) -> None:
+    rotated(workshop, "ca front-proxy", "prepare", "promote", "finish")
+    workshop.now += timedelta(days=3660)
+    found = risks(back(workshop, oldest_backup(workshop)))
+    assert any(each.endswith("have expired, such as front-proxy-ca") for each in found)
 
 
 # -- one change and its way back, without a command line ------------------------------------------------
@@ -161,3 +182,35 @@ def test_a_certificate_has_expired_from_its_last_moment_on(
 def test_what_people_hold_is_short_lived_and_no_risk(small: World) -> None:
     renewed(small, "user:dev1")
     assert risks_of_going_back(small, 400) == ()
+
+
+# -- what the directory asks for then -------------------------------------------------------------------
+
+
+def proposed_in(world: World, backup: str | None = None) -> ProposedRollback:
+    planner = Planner.of(world.inventory, now=NOW)
+    with world.writing() as store:
+        return propose_rollback(planner, store, plan_rollback(store, backup))
+
+
+def test_the_spec_goes_back_too(small: World) -> None:
+    wider = World(root=small.root, cluster=spec(CP1, W1, users=[{"name": "dev1"}]))
+    wider.apply()
+    found = proposed_in(wider)
+    assert found.after.inventory.cluster == small.cluster
+    assert "worker-1/kubelet.conf" not in found.after.inventory.certificates
+
+
+@pytest.mark.parametrize("lock", ["damaged", '{"files": {}, "spec": {"spec": {"later": true}}}'])
+def test_a_spec_that_is_not_known_then_is_that_of_now(lock: str, small: World) -> None:
+    small.path("pki.lock").write_text(lock)
+    small.apply()
+    found = proposed_in(small)
+    assert found.after.inventory.cluster == small.cluster
+    assert found.rollback.restores
+
+
+def test_the_phase_goes_back_too(workshop: Workshop, cluster: ClusterSpec) -> None:
+    rotated(workshop, "ca etcd", "prepare", "promote")
+    found = proposed_in(World(root=workshop.tree, cluster=cluster))
+    assert found.after.inventory.rotations.phase("etcd-ca") is Phase.PREPARED

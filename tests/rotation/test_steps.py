@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,13 +25,16 @@ from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.workbench import Tools
 from pkigen.rotation import steps
+from pkigen.rotation.audit_log import AuditLog
 from pkigen.rotation.phases import WantedStep
 from pkigen.rotation.step_names import RotationStep
 from pkigen.rotation.steps import CompletedStep, ProposedStep, TakenStep, carry_out, propose, rehearse
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.rotation_phases import observe_rotations
-from pkigen.store import Store
+from pkigen.store import Outcome, Recovery, Store
 from tests.rotation.phases import NOW, PKI, SMALL, Workshop
+from tests.rotation.test_evidence import event
+from tests.rotation.test_issuers import RISK, UNSEEN, issuer
 from tests.samples import Unsynced, snapshot
 
 if TYPE_CHECKING:
@@ -107,6 +113,14 @@ def test_to_rehearse_proves_and_writes_nothing(tree: Path) -> None:
     assert (proof.broken, proof.verdicts) == ((), 4 * proof.edges)
 
 
+@pytest.mark.parametrize("identifier", ["ca", SA, ENCRYPTION_KEY])
+def test_a_rehearsal_renders_what_the_step_does(tree: Path, identifier: str) -> None:
+    """With the tools of the command, which know the state before it."""
+    take(tree, wanted(identifier))
+    with held(tree) as store:
+        assert rehearse(proposed_in(store, wanted(identifier)), store, tools()).broken == ()
+
+
 def test_a_step_is_carried_out_and_proven(tree: Path) -> None:
     done = take(tree, wanted("ca"))
     assert phase(tree, "ca") is Phase.PREPARED
@@ -170,9 +184,10 @@ def test_a_step_that_would_break_an_edge_changes_nothing(tree: Path) -> None:
         found = proposed_in(store, wanted("etcd-ca", distributed=True))
         bundle.write_bytes((tree / "pki/etcd/ca.crt").read_bytes())
         before = snapshot(tree)
-        with pytest.raises(RotationError, match="this step would break a connection: "):
+        with pytest.raises(RotationError, match="this step would break a connection: ") as refused:
             carry_out(found, store, tools())
     assert snapshot(tree) == before
+    assert "kube-apiserver on cp-1 (new certificate) → etcd on cp-1 (old bundle)" in refused.value.message
 
 
 def test_leaves_may_keep_their_keys(tree: Path) -> None:
@@ -199,13 +214,13 @@ def test_force_overlooks_the_lock_file_and_nothing_else(tree: Path) -> None:
         propose(PLANNER, store, wanted("etcd-ca", force=True))
 
 
-def made_ca(name: str, issuer: Issuer | None = None) -> Issuer:
+def made_ca(name: str, issuer: Issuer | None = None, *, profile: Profile | None = None) -> Issuer:
     """A CA that is not pkigen's: a root, or an intermediate."""
     key = ec.generate_private_key(ec.SECP256R1())
     content = CertificateContent(
         subject=Subject(common_name=name),
         sans=SANs(),
-        profile=Profile.CA if issuer is None else Profile.INTERMEDIATE,
+        profile=profile or (Profile.CA if issuer is None else Profile.INTERMEDIATE),
         validity=timedelta(days=3650),
     )
     made = issue(content, key=key, issuer=issuer, now=NOW, entropy=os.urandom)
@@ -401,6 +416,154 @@ def test_what_was_never_promoted_is_dropped_without_a_word(tree: Path) -> None:
     assert (found.risks, found.obstacle) == ((), None)
 
 
+# -- what the two states, the logs and the endpoints add to a proposal ---------------------------------
+
+
+def refitted(tree: Path, **settings: object) -> Planner:
+    """The tree as another spec wants it."""
+    planner = Planner.of(inventory(**settings), now=NOW)
+    with held(tree) as store:
+        apply_plan(planner.plan(store), planner.inventory, store, tools(planner))
+    return planner
+
+
+@pytest.mark.parametrize("step", [RotationStep.PREPARE, RotationStep.PROMOTE, RotationStep.ROLLBACK])
+def test_audit_logs_say_nothing_of_other_steps(tree: Path, step: RotationStep) -> None:
+    if step is not RotationStep.PREPARE:
+        take(tree, wanted("ca"))
+    wish = replace(wanted("ca", step=step), evidence=AuditLog())
+    with held(tree) as store, pytest.raises(UsageError, match=f"about finish, and the next step is {step}"):
+        propose(PLANNER, store, wish)
+
+
+def test_audit_logs_are_shown_where_they_count(tree: Path) -> None:
+    promoted(tree, "ca")
+    log = AuditLog()
+    wish = replace(wanted("ca"), evidence=log)
+    with held(tree) as store:
+        found = proposed_in(store, wish)
+        assert (found.evidence, obstacle(found)) == (None, "the audit log names no client certificate")
+        log.read([json.dumps(event("dev1", f"X509SHA256={'ab' * 32}", NOW)).encode()], "log")
+        found = proposed_in(store, wish)
+    assert found.evidence is not None
+    assert found.evidence.certificates == 1
+
+
+@pytest.mark.parametrize("step", [RotationStep.PROMOTE, RotationStep.FINISH])
+def test_endpoints_are_asked_where_a_step_relies_on_them(tree: Path, step: RotationStep) -> None:
+    take(tree, wanted("etcd-ca"))
+    if step is RotationStep.FINISH:
+        take(tree, wanted("etcd-ca", distributed=True))
+    asked: list[str] = []
+
+    def nobody(endpoint: Endpoint, _identity: ServedIdentity | None) -> tuple[bytes, ...]:
+        asked.append(endpoint.component)
+        raise ConnectionRefusedError
+
+    with held(tree) as store:
+        found = propose(PLANNER, store, wanted("etcd-ca", step=step, live=True), dial=nobody)
+        assert isinstance(found, ProposedStep)
+        assert found.seen is not None
+        assert set(asked) == {"etcd", "etcd peer"}
+        unasked = propose(PLANNER, store, wanted("etcd-ca", step=step), dial=nobody)
+    assert isinstance(unasked, ProposedStep)
+    assert unasked.seen is None
+
+
+def test_issuers_of_tokens_are_assumed_to_go_along(tree: Path) -> None:
+    planner = refitted(tree, authentication=issuer("cluster"))
+    with held(tree) as store:
+        found = proposed_in(store, wanted("ca"), planner)
+    assert any(each.startswith(UNSEEN) for each in found.premises)
+    assert found.risks == ()
+
+
+def test_issuers_whose_ca_is_written_down_are_a_risk(tree: Path) -> None:
+    planner = refitted(tree, authentication=issuer((tree / "pki/ca.crt").read_text()))
+    with held(tree) as store:
+        (risk,) = proposed_in(store, wanted("ca"), planner).risks
+    assert risk.startswith(RISK + "ca in certificateAuthority")
+
+
+def test_a_ca_that_cannot_certify_its_successor_is_a_risk_of_preparing(tree: Path) -> None:
+    brought(tree, made_ca("short", profile=Profile.INTERMEDIATE), "ca")
+    planner = refitted(tree)
+    with held(tree) as store:
+        found = proposed_in(store, wanted("etcd-ca"), planner)
+        (risk,) = found.risks
+        assert risk.startswith("etcd-ca cannot certify its successor (")
+        assert "etcd-ca-cross" not in {action.id for action in found.plan.changes}
+        assert proposed_in(store, wanted("etcd-ca", cross_sign=False), planner).risks == ()
+    take(tree, wanted("etcd-ca"), planner)
+    with held(tree) as store:
+        assert proposed_in(store, wanted("etcd-ca", distributed=True), planner).risks == ()
+
+
+def test_another_authority_that_is_accepted_by_force_is_a_risk(tree: Path) -> None:
+    (tree / "pki/bundle.key").write_bytes(base64.b64encode(bytes(range(32))))
+    with held(tree) as store:
+        with pytest.raises(RotationError, match=r"not the one that is recorded: pki/bundle\.key"):
+            propose(PLANNER, store, wanted("etcd-ca"))
+        (risk,) = proposed_in(store, wanted("etcd-ca", force=True)).risks
+    assert risk.startswith("pki/bundle.key was replaced")
+
+
+def test_a_flag_that_leads_elsewhere_stands_against_it(tree: Path) -> None:
+    argument = {"name": "kubeconfig", "value": "/etc/kubernetes/own.conf"}
+    planner = refitted(tree, scheduler={"extraArgs": [argument]})
+    with held(tree) as store:
+        assert "which pkigen does not manage" in obstacle(proposed_in(store, wanted("ca"), planner))
+        proposed_in(store, wanted("front-proxy-ca"), planner).require()
+
+
+def test_the_first_of_several_hindrances_is_named(tree: Path) -> None:
+    for name in ("kubelet.conf", "pki/ca.crt"):
+        (tree / "nodes/worker-1/etc/kubernetes" / name).unlink()
+    with held(tree) as store:
+        pending = [each.id for each in PLANNER.at(store).plan(store).changes]
+        assert len(pending) > 1
+        with pytest.raises(RotationError, match=f"^{len(pending)} other changes .*{re.escape(pending[0])}$"):
+            propose(PLANNER, store, wanted("etcd-ca"))
+
+
+def test_the_first_of_several_unrecorded_keys_is_named(tree: Path) -> None:
+    brought(tree, made_ca("brought"))
+    for file in ("crt", "key"):
+        (tree / f"pki/front-proxy-ca-next.{file}").write_bytes(
+            (tree / f"pki/etcd/ca-next.{file}").read_bytes()
+        )
+    with held(tree) as store, pytest.raises(RotationError, match=UNRECORDED):
+        propose(PLANNER, store, wanted("ca"))
+
+
+def test_leaves_get_new_keys_unless_they_are_to_keep_them(tree: Path) -> None:
+    take(tree, wanted("etcd-ca"))
+    file = tree / f"nodes/cp-1/{PKI}/etcd/server.key"
+    key = file.read_bytes()
+    take(tree, wanted("etcd-ca", distributed=True))
+    assert file.read_bytes() != key
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words", "is_taken"),
+    [
+        (Outcome.FINISHED, "rotate etcd-ca next", True),
+        (Outcome.FINISHED, "rotate etcd-ca prepare", False),
+        (Outcome.FINISHED, "apply", False),
+        (Outcome.DISCARDED, "rotate etcd-ca next", False),
+    ],
+)
+def test_what_an_interrupted_run_has_left_counts_as_the_step(
+    tree: Path, outcome: Outcome, words: str, *, is_taken: bool
+) -> None:
+    """The next step after it would be another one than was asked for."""
+    left = Recovery(outcome=outcome, command=words, started=NOW, paths=3)
+    with held(tree) as store:
+        store.recovered = left
+        found = propose(PLANNER, store, wanted("etcd-ca"))
+    assert isinstance(found, TakenStep) is is_taken
+
+
 # -- what cannot rotate -----------------------------------------------------------------------------
 
 
@@ -426,3 +589,9 @@ def test_what_the_cluster_has_not_cannot_rotate(
     steps.require_rotatable(inventory(), (identifier,))
     with pytest.raises((UsageError, RotationError), match=sentence):
         steps.require_rotatable(inventory(**settings), (SA, identifier))
+
+
+def test_what_the_cluster_has_rotates() -> None:
+    steps.require_rotatable(inventory(encryption=None), ("ca", SA))
+    offline = inventory(certificates={"authority": "offline", "caKeys": "offline"})
+    steps.require_rotatable(offline, (SA, ENCRYPTION_KEY))
