@@ -73,6 +73,8 @@ SLOW_PLACES = {
     "tests/rotation/test_going_back.py": "the ways back, at every step",
     "tests/rotation/test_proving.py": "the proof that no connection breaks, in every phase",
     "tests/rotation/test_live.py": "what endpoints serve before a step",
+    "tests/rotation/test_live_revocations.py": "whom API servers refuse, asked over a network",
+    "tests/pages/test_at_a_terminal.py": "what pages show of a terminal",
     "tests/rotation/test_cluster_trust_bundle.py": "the trust bundle that is published in the cluster",
     "tests/rotation/test_effective_flags.py": "rotations of components whose flags lead elsewhere",
     "tests/rotation/test_steps.py": "every step of a rotation, on whole trees",
@@ -107,6 +109,7 @@ SLOW_PLACES = {
     "tests/cli/test_raw_exceptions.py": "damaged files before many commands",
     "tests/cli/test_pull_requests.py": "two clones of one Git repository",
     "tests/cli/test_terminal.py": "terminals, signals, pipes",
+    "tests/cli/test_watch.py": "`status --watch`",
 }
 """What a quick check leaves out beside the markers: folders, files, and single tests (with `::`)."""
 ROOMY = 2 << 30
