@@ -30,6 +30,7 @@ NO_DIRECTORY = -1
 CHOWN = "run as that user; or check that all of it is right, and make it yours: `chown -R`"
 """What to do about files of somebody else."""
 _STICKY = stat.S_ISVTX
+_MOST_OPEN = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +268,44 @@ class Descent:
                 self._fs.fsync(level.fd)
             self._has_changed = self._has_changed or level.changed
             self._fs.close(self._levels.pop().fd)
+
+
+class OpenDirectories:
+    """Directories below a base that were read in last and stay open, since the next file is mostly near.
+
+    A node's files are read in the order of the inventory, which goes to and fro between its directories.
+    """
+
+    def __init__(self, fs: FileSystem, base_fd: int, *, rule: Rule) -> None:
+        self._fs = fs
+        self._base_fd = base_fd
+        self._rule = rule
+        # The one that was opened last is the last one.
+        self._open: dict[Parts, int] = {}
+
+    def enter(self, parts: Parts) -> int:
+        """Open an existing directory, and each above it where it is not open; it is ours until the next one.
+
+        Raises:
+            ObstacleError: Something else stands there, or the rule refuses it.
+            OSError: The system does; `FileNotFoundError` where nothing is there.
+        """
+        known = len(parts)
+        while known and parts[:known] not in self._open:
+            known -= 1
+        fd = self._open[parts[:known]] if known else self._base_fd
+        for end in range(known + 1, len(parts) + 1):
+            fd, _ = open_directory(self._fs, fd, parts[:end], self._rule)
+            self._open[parts[:end]] = fd
+        # Those above may go before those below: each is open by itself.
+        while len(self._open) > max(_MOST_OPEN, len(parts)):
+            self._fs.close(self._open.pop(next(iter(self._open))))
+        return fd
+
+    def close(self) -> None:
+        """Let go of all of them; the base stays open."""
+        while self._open:
+            self._fs.close(self._open.popitem()[1])
 
 
 def write_list(anchor: Anchor, staging_fd: int, name: str, directories: Iterable[Parts]) -> None:

@@ -11,6 +11,7 @@ from pkigen.store import backups, birth, journal, lock
 from pkigen.store.directories import (
     Anchor,
     Descent,
+    OpenDirectories,
     anyones,
 )
 from pkigen.store.files import read_file
@@ -83,7 +84,7 @@ class Store:
         self._begun = begun
         self._now = now
         self._transaction: Transaction | None = None
-        self._reading = self._new_descent()
+        self._reading = OpenDirectories(anchor.fs, anchor.root_fd, rule=anyones)
 
     @classmethod
     def open(
@@ -192,8 +193,8 @@ class Store:
         """
         parts = readable_parts(path)
         try:
-            level = self._reading.enter(parts[:-1])
-            return read_file(self._anchor.fs, parts[-1], level.fd, path, limit=limit)
+            dir_fd = self._reading.enter(parts[:-1])
+            return read_file(self._anchor.fs, parts[-1], dir_fd, path, limit=limit)
         except FileNotFoundError:
             raise MissingError(f"{shown(self.root, path)} does not exist") from None
         except ObstacleError as obstacle:
