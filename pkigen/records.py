@@ -89,6 +89,8 @@ def _initializer(cls: Any) -> Callable[..., None]:
         name = field.name
         # A slot sets itself: the class refuses to.
         known[f"_set_{name}"] = getattr(cls, name).__set__
+        if not field.init and field.default is MISSING and field.default_factory is MISSING:
+            continue  # `__post_init__` sets it
         argument, value = name, name
         if field.default is not MISSING:
             known[f"_default_{name}"] = field.default
@@ -96,7 +98,10 @@ def _initializer(cls: Any) -> Callable[..., None]:
         elif field.default_factory is not MISSING:
             known[f"_make_{name}"] = field.default_factory
             argument, value = f"{name}=_MISSING", f"_make_{name}() if {name} is _MISSING else {name}"
-        (by_name if field.kw_only else by_place).append(argument)
+        if field.init:
+            (by_name if field.kw_only else by_place).append(argument)
+        else:
+            known[name] = MISSING if value != name else field.default
         body.append(f"_set_{name}(self, {value})")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")

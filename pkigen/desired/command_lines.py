@@ -66,10 +66,19 @@ class ProgramFlags:
     flags: tuple[Flag, ...]
     mounts: tuple[HostPath, ...] | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    _given: Mapping[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Sort the flags by name: thousands of connections ask the same API server for its own."""
+        given: dict[str, tuple[str, ...]] = {}
+        for flag in self.flags:
+            name = self._spelt(flag)
+            given[name] = (*given.get(name, ()), flag.value)
+        object.__setattr__(self, "_given", given)
 
     def values(self, name: str) -> tuple[str, ...]:
         """Every value that a flag is given, in order."""
-        return tuple(flag.value for flag in self.flags if self._spelt(flag) == name)
+        return self._given.get(name, ())
 
     def value(self, name: str) -> str:
         """The value that counts: the last one, as pflag has it; empty where none is given."""
