@@ -86,23 +86,14 @@ def _initializer(cls: Any) -> Callable[..., None]:
     by_name: list[str] = []
     body = ["pass"]
     for field in fields(cls):
-        name = field.name
         # A slot sets itself: the class refuses to.
-        known[f"_set_{name}"] = getattr(cls, name).__set__
-        if not field.init and field.default is MISSING and field.default_factory is MISSING:
-            continue  # `__post_init__` sets it
-        argument, value = name, name
-        if field.default is not MISSING:
-            known[f"_default_{name}"] = field.default
-            argument = f"{name}=_default_{name}"
-        elif field.default_factory is not MISSING:
-            known[f"_make_{name}"] = field.default_factory
-            argument, value = f"{name}=_MISSING", f"_make_{name}() if {name} is _MISSING else {name}"
+        known[f"_set_{field.name}"] = getattr(cls, field.name).__set__
+        argument, value = _argument(field, known)
         if field.init:
             (by_name if field.kw_only else by_place).append(argument)
-        else:
-            known[name] = MISSING if value != name else field.default
-        body.append(f"_set_{name}(self, {value})")
+        elif value == field.name:
+            continue  # `__post_init__` sets it
+        body.append(f"_set_{field.name}(self, {value})")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     arguments = ", ".join(["self", *by_place, *(["*", *by_name] if by_name else [])])
@@ -111,6 +102,19 @@ def _initializer(cls: Any) -> Callable[..., None]:
     made: Callable[..., None] = known["__init__"]
     made.__qualname__ = f"{cls.__qualname__}.__init__"
     return made
+
+
+def _argument(field: dataclasses.Field[Any], known: dict[str, Any]) -> tuple[str, str]:
+    """How a field stands among the arguments, and what it is set to; its default becomes known."""
+    name = field.name
+    if field.default is not MISSING:
+        known[f"_default_{name}"] = field.default
+        return f"{name}=_default_{name}", name if field.init else f"_default_{name}"
+    if field.default_factory is not MISSING:
+        known[f"_make_{name}"] = field.default_factory
+        call = f"_make_{name}()"
+        return f"{name}=_MISSING", f"{call} if {name} is _MISSING else {name}" if field.init else call
+    return name, name
 
 
 @recursive_repr()
