@@ -20,15 +20,13 @@ from pkigen.crypto.names import extension_name, extension_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# What processExtensions handles, those that must not be critical apart. policyConstraints, policyMappings and
-# inhibitAnyPolicy it handles since Go 1.24, which Kubernetes is built with since v1.33: older clusters refuse
-# them where they are critical, and so does pkigen.
+# What processExtensions handles; names by what kinds are among them, and what must not be critical apart.
+# policyConstraints, policyMappings and inhibitAnyPolicy it handles since Go 1.24, which Kubernetes is built
+# with since v1.33: older clusters refuse them where they are critical, and so does pkigen.
 _HANDLED: Final = (
     x509.BasicConstraints,
     x509.KeyUsage,
-    x509.NameConstraints,
     x509.ExtendedKeyUsage,
-    x509.SubjectAlternativeName,
     x509.CertificatePolicies,
     x509.CRLDistributionPoints,
 )
