@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.desired.inventory import derive
 from pkigen.errors import UnsafePathError
+from pkigen.reconcile.lock_builder import LockBuilder
+from pkigen.state.ledger import EMPTY, Head
+from pkigen.state.lockfile import lock_digest
 from pkigen.state.reasons import Reason
 from tests.reconcile.altered_trees import TreeCase, assert_planned, assert_put_right, edit, follow
+from tests.samples import CP1, W1, spec
 
 if TYPE_CHECKING:
     from tests.samples import World
@@ -55,3 +60,10 @@ def test_a_directory_in_its_place(world: World) -> None:
     assert_planned(world, case)
     with pytest.raises(UnsafePathError, match="is a directory"):
         world.apply()
+
+
+@pytest.mark.parametrize("authority", [None, {}, {"pki/ca.key": "sha256:1"}])
+@pytest.mark.parametrize("end", [EMPTY, Head(entries=7, hash="ab" * 32)])
+def test_its_digest_is_that_of_its_bytes(end: Head, authority: dict[str, str] | None) -> None:
+    lock = LockBuilder(inventory=derive(spec(CP1, W1)), templates=None)
+    assert lock.digest(authority) == lock_digest(lock.encode(end, authority))
