@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -198,20 +199,22 @@ def test_the_cursor_comes_back_after_an_interruption(tmp_path: Path, spec: Path)
         terminal.close()
 
 
-def test_bars_end_whole_whatever_happens(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_bars_end_whole_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TTY_COMPATIBLE", "1")
     for steps, error in ((100, None), (87, None), (40, ValueError)):
-        shown = ""
+        # Nothing is taken away while it is read: pytest's own capture loses what a thread writes meanwhile.
+        screen = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", screen)
         with suppress(ValueError), Bars(after=0).over("verifying", 100) as step:
-            while "\x1b[?25l" not in shown:
-                shown += capfd.readouterr().err
+            end = time.monotonic() + 60
+            while "\x1b[?25l" not in screen.getvalue():
+                assert time.monotonic() < end, "no bar is shown"
+                time.sleep(0.001)
             for _ in range(steps):
                 step()
             if error is not None:
                 raise error
-        shown += capfd.readouterr().err
+        shown = screen.getvalue()
         assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
         assert shown.rfind("\x1b[?25h") > shown.rfind("━")
 
