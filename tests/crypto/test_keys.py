@@ -367,8 +367,11 @@ def test_public_halves() -> None:
 
 def test_the_primes_of_somebody_else_s_rsa_key_are_tested() -> None:
     """A factor that is none, although all the numbers belong together: one of pkigen's own is not asked."""
-    small = rsa.generate_private_key(65537, 1024).private_numbers()  # noqa: S505 -- its factors are used
-    p, q = small.p * small.q, rsa_key().private_numbers().p
+    q, p = rsa_key().private_numbers().p, 0
+    # The product of two numbers of 1024 bits may have 2047.
+    while (p * q).bit_length() < 2048:
+        small = rsa.generate_private_key(65537, 1024).private_numbers()  # noqa: S505 -- its factors are used
+        p = small.p * small.q
     d = pow(65537, -1, (p - 1) * (q - 1))
     public = rsa.RSAPublicNumbers(65537, p * q)
     numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
