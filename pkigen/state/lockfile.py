@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 LARGEST_LOCK = 1 << 28
 # A later pkigen that writes something else calls it otherwise.
 FORMAT = "pkigen/v1"
-# No spec nests half as deep. What nests deeper may still be decoded, but not be encoded again.
+# In levels: the spec in it has 64 at most (`spec.yaml_source`). What nests deeper may be decoded, and not
+# be encoded again.
 _DEEPEST = 100
 
 

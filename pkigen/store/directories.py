@@ -297,9 +297,10 @@ class OpenDirectories:
         for end in range(known + 1, len(parts) + 1):
             fd, _ = open_directory(self._fs, fd, parts[:end], self._rule)
             self._open[parts[:end]] = fd
-        # Those above may go before those below: each is open by itself.
-        while len(self._open) > max(_MOST_OPEN, len(parts)):
-            self._fs.close(self._open.pop(next(iter(self._open))))
+            # Only now, when one has come: else it could be the one that is given. Those above may go before
+            # those below, since each is open by itself.
+            if len(self._open) > _MOST_OPEN:
+                self._fs.close(self._open.pop(next(iter(self._open))))
         return fd
 
     def close(self) -> None:

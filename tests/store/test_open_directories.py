@@ -92,3 +92,32 @@ def test_what_comes_after_it_was_missed_is_seen(tree: Path) -> None:
         (tree / "later" / "on").rmdir()
         with pytest.raises(MissingError):
             store.read("later/on/file")
+
+
+def test_what_is_given_is_open_though_others_were_missing(tmp_path: Path, base: int) -> None:
+    """A way that ends before its end has opened some, too: they do not push out the one that is asked for."""
+    names = [f"node-{number}" for number in range(MOST)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    before = open_now()
+    directories = OpenDirectories(CountingFileSystem(), base, rule=anyones)
+    for name in names:
+        directories.enter((name,))
+    with pytest.raises(FileNotFoundError):
+        directories.enter(("a", "b", "c", "missing"))
+    assert open_now() <= before + MOST
+    for name in names:
+        assert os.fstat(directories.enter((name,))).st_ino == (tmp_path / name).stat().st_ino
+    directories.close()
+
+
+def test_what_is_given_is_open_after_a_longer_way(tmp_path: Path, base: int) -> None:
+    parts = tuple("d" for _ in range(MOST + 10))
+    (tmp_path / "/".join(parts)).mkdir(parents=True)
+    directories = OpenDirectories(CountingFileSystem(), base, rule=anyones)
+    directories.enter(parts)
+    for depth in range(1, len(parts) + 1):
+        found = directories.enter(parts[:depth])
+        assert os.fstat(found).st_ino == (tmp_path / "/".join(parts[:depth])).stat().st_ino
+    directories.close()
