@@ -12,6 +12,7 @@ from pkigen.cli.options import Format, PlanFormat
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.backups_text import replaced_text
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_document import PlanDocument
@@ -147,9 +148,9 @@ def say_applied(
                 f"note: {identifier} was shortened to its CA's validity; rotate the CA for longer "
                 "validities: `pkigen rotate ca`"
             )
-        backup = f"; what was replaced is in backup {applied.backup}" if applied.backup else ""
         say_line(
-            f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}{backup}"
+            f"applied: {len(applied.issued)} issued, {len(made.changes)} changes in {session.root}"
+            f"{replaced_text(applied.backup)}"
         )
         say_lines(cluster_lines(made.in_cluster, str(session.root)))
     else:

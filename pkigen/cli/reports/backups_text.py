@@ -1,4 +1,4 @@
-"""The backups of a directory, as `rollback --list` shows them."""
+"""The backups of a directory: as `rollback --list` shows them, and as the end of a change names its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pkigen.store import BackupInfo
+
+
+def replaced_text(backup: str | None) -> str:
+    """How a sentence on what was done goes on; it ends there where nothing had to be kept.
+
+    Args:
+        backup: The id of the backup that the change has left.
+    """
+    return f"; what was replaced is in backup {backup}" if backup else ""
 
 
 def backups_text(backups: Iterable[BackupInfo], *, width: int | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.backups_text import replaced_text
 from pkigen.desired.generations import Phase
 from pkigen.reconcile.apply import Applied
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
@@ -40,8 +41,10 @@ def taken_content(taken: TakenStep, wanted: WantedStep, root: str) -> dict[str, 
 
 def done_text(proposed: ProposedStep, done: CompletedStep) -> Iterator[str]:
     """What was done, what joining nodes pin now, and in which phases everything is."""
-    backup = f"; what was replaced is in backup {done.applied.backup}" if done.applied.backup else ""
-    yield f"{proposed.step}: done, {done.proof.verdicts} cases of {done.proof.edges} edges proven{backup}"
+    yield (
+        f"{proposed.step}: done, {done.proof.verdicts} cases of {done.proof.edges} edges proven"
+        f"{replaced_text(done.applied.backup)}"
+    )
     if done.discovery_hashes:
         yield "the discovery hash changes; joining nodes pin the CA by:"
         for each in done.discovery_hashes:

@@ -16,6 +16,7 @@ from pkigen.cli.bundle_visit import Visit
 from pkigen.cli.console import agreed, note, say, say_line
 from pkigen.cli.host import changing, looking
 from pkigen.cli.reports import outcomes, structured_bundle
+from pkigen.cli.reports.backups_text import replaced_text
 from pkigen.cli.reports.bundle_text import changes_text, facts, steps_text
 from pkigen.cli.system import System
 from pkigen.errors import PkigenError
@@ -49,8 +50,7 @@ def install_bundle(visit: Visit, *, yes: bool) -> dict[str, Any]:
         bundle, changes = visit.changes(carried, store, installed)
         backup = put(bundle, store, changes)
     say_all(steps_text(affected(bundle.manifest.steps, changes)))
-    kept = f"; what was replaced is in backup {backup}" if backup else ""
-    say_line(f"installed: {facts(bundle)}{kept}")
+    say_line(f"installed: {facts(bundle)}{replaced_text(backup)}")
     steps = affected(bundle.manifest.steps, changes)
     return outcomes.installed(structured_bundle.bundle_diff(bundle.label, changes, left, steps), backup)
 
@@ -87,8 +87,7 @@ def go_back(place: BundleHost, backup: str | None, *, yes: bool, force: bool) ->
         if plan_going_back(store, backup) != planned:
             raise PkigenError("not rolled back: the node was changed meanwhile", hint="run the command again")
         left = roll_back(planned, store)
-    kept = f"; what was replaced is in backup {left}" if left else ""
-    say_line(f"rolled back to before {planned.backup}{kept}")
+    say_line(f"rolled back to before {planned.backup}{replaced_text(left)}")
     note("note: restart the components that read these files, as after an install")
     return outcomes.went_back(planned, left)
 

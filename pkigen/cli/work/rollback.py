@@ -11,6 +11,7 @@ from pkigen.cli.options import PlanFormat
 from pkigen.cli.outputs import write_runbook
 from pkigen.cli.plan_view import save_plan, show_plan
 from pkigen.cli.reports import structured
+from pkigen.cli.reports.backups_text import replaced_text
 from pkigen.cli.reports.cluster_text import cluster_lines, cluster_summary_text
 from pkigen.cli.reports.plan_text import consequences_text
 from pkigen.cli.rotation_input import StepTerms
@@ -56,8 +57,7 @@ def take_back(
             left = roll_back(
                 store, planned, superseded=proposed.superseded, now=session.now, keep_backups=keep
             )
-            kept = f"; what was replaced is in backup {left}" if left else ""
-            say_line(f"rolled back to before {planned.backup}{kept}")
+            say_line(f"rolled back to before {planned.backup}{replaced_text(left)}")
             say_lines(cluster_lines(proposed.in_cluster, str(session.root)))
             done = Applied(issued=(), capped=(), backup=left)
             said.update(structured.applied(done, content, str(session.root)))
