@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
+from pkigen.crew import Hands, shared
 from pkigen.store.directories import FLAGS
 from pkigen.store.files import lstat_or_none
 from pkigen.store.paths import LEDGER_PARTS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pkigen.store.directories import Anchor
     from pkigen.store.filesystem import FileSystem
@@ -24,6 +26,8 @@ Directories are among them: their times tell that a name has come or gone.
 
 # A PKI directory has some ten levels; deeper ones are nobody's, and must not exhaust the stack.
 _DEEPEST = 64
+# To ask the system about so many files takes as long as to fork.
+_MANY = Hands(least_objects=20_000, chunk=2_000)
 
 
 def snapshot(anchor: Anchor, tops: Iterable[str]) -> Snapshot | None:
@@ -46,13 +50,28 @@ def snapshot(anchor: Anchor, tops: Iterable[str]) -> Snapshot | None:
     return found
 
 
-def stands_as(anchor: Anchor, before: Snapshot) -> bool:
-    """Whether all that was described stands as it did, and nothing has come to it."""
+def stands_as(anchor: Anchor, before: Snapshot, *, hands: Hands = _MANY) -> bool:
+    """Whether all that was described stands as it did, and nothing has come to it.
+
+    Args:
+        anchor: The open directories.
+        before: What was described.
+        hands: How many processes share it.
+    """
+    described = list(before.items())
+    parts = [described[at : at + hands.chunk] for at in range(0, len(described), hands.chunk)]
+    work = partial(_all_stand, anchor)
+    with shared(work, [[part] for part in parts], hands.for_objects(len(described))) as found:
+        return all(map(work, parts) if found is None else found)
+
+
+def _all_stand(anchor: Anchor, described: Sequence[tuple[str, list[int] | None]]) -> bool:
+    """Whether each of these stands as it was described."""
     fs, root_fd = anchor.fs, anchor.root_fd
     try:
         # By whole paths, which is quick. Should one lead through a link now, then the directory that the link
         # replaces is described as well, and differs.
-        return all(_described(lstat_or_none(fs, path, root_fd)) == each for path, each in before.items())
+        return all(_described(lstat_or_none(fs, path, root_fd)) == each for path, each in described)
     except OSError:
         return False
 
