@@ -183,18 +183,20 @@ def least_of_plan(inventory: Inventory, root: Path) -> None:
     """
     bare_loop(inventory, root, checks=True)
     for path in inventory.paths:
-        content = (root / path).read_bytes() if (root / path).exists() else b""
-        keys = [base64.b64decode(each) for each in _EMBEDDED_KEY.findall(content)]
-        if path.endswith(".key") and not path.startswith(AUTHORITY):
-            keys.append(content)
-        for key in keys:
+        for key in _keys_in(path, (root / path).read_bytes() if (root / path).exists() else b""):
             load_pem_private_key(key, None).public_key()
     renderer = Renderer(inventory)
     for item in inventory.items:
-        if isinstance(item, DesiredFile) and not item.secret and item.trust is None:
-            renderer.file(item, secrets=(), trust_bundle=b"")
-        elif isinstance(item, DesiredKubeconfig):
+        if isinstance(item, DesiredKubeconfig):
             renderer.kubeconfig(item, trust_bundle=b"x", certificate=b"x", key=b"x")
+        elif isinstance(item, DesiredFile) and not item.secret and item.trust is None:
+            renderer.file(item, secrets=(), trust_bundle=b"")
+
+
+def _keys_in(path: str, content: bytes) -> list[bytes]:
+    """The private keys of nodes that stand in a file."""
+    embedded = [base64.b64decode(each) for each in _EMBEDDED_KEY.findall(content)]
+    return [*embedded, content] if path.endswith(".key") and not path.startswith(AUTHORITY) else embedded
 
 
 def measure_init(inventory: Inventory, root: Path, now: datetime, options: argparse.Namespace) -> None:

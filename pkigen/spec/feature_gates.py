@@ -56,16 +56,21 @@ def _data() -> dict[str, Any]:
     return found
 
 
-def pairs(value: str) -> Iterator[tuple[str, str]]:
-    """The gates of one `--feature-gates` and what they are set to, as text; an empty text where nothing is.
-
-    Gates of other components than Kubernetes' own are left out.
-    """
+def settings(value: str) -> Iterator[tuple[str, str, str]]:
+    """Each gate of one `--feature-gates`: component, name and setting, empty texts where there are none."""
     for pair in value.split(","):
         component, colon, rest = pair.rpartition(":")
         name, _, setting = (rest if colon else pair).partition("=")
-        if name.strip() and component.strip() in _KUBERNETES:
-            yield name.strip(), setting.strip()
+        if name.strip():
+            yield component.strip(), name.strip(), setting.strip()
+
+
+def pairs(value: str) -> Iterator[tuple[str, str]]:
+    """The gates of one `--feature-gates` and what they are set to.
+
+    Gates of other components than Kubernetes' own are left out (`compatibility_flags`).
+    """
+    return ((name, setting) for component, name, setting in settings(value) if component in _KUBERNETES)
 
 
 def chosen(values: Iterable[str]) -> dict[str, bool]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from pkigen import layout
 from pkigen.spec import feature_gates
+from pkigen.spec.compatibility_flags import EMULATED, emulated_minor, registry_faults
 from pkigen.spec.component_flags import KnownProgram, known_flags
 from pkigen.spec.etcd_gates import etcd_gates
 from pkigen.spec.feature_gates import known_gates
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
 # component-base's verflag and cobra; a value of false would do nothing.
 _ENDING: Final = frozenset({"help", "version"})
-# component-base compatibility/registry.go; of another component than Kubernetes' own it says nothing here.
-_EMULATED: Final = re.compile(r"(?:kube=)?v?1\.(\d{1,3})")
 _PERMISSION: Final[Location] = ("spec", "allowUnknownFlags")
 _API_SERVER: Final[Location] = ("spec", "apiServer", "extraArgs")
 
@@ -149,11 +147,20 @@ def _why_it_stops(spec: ClusterSpec, program: KnownProgram, gate: KnownGate, *, 
 def _emulated(spec: ClusterSpec, program: KnownProgram) -> int | None:
     """The minor version whose gates a program has by `--emulated-version`; None where it has its own."""
     for each, _, arguments in _given(spec):
-        place = last(arguments, "emulated-version") if each is program else None
-        match = _EMULATED.fullmatch(arguments[place].value) if place is not None else None
-        if match is not None:
-            return int(match[1])
+        if each is program:
+            return emulated_minor(argument.value for argument in arguments if argument.name == EMULATED)
     return None
+
+
+def _components(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Components, and versions to behave as, that programs know; other builds may know others."""
+    if spec.spec.allow_unknown_flags:
+        return
+    for program, at, arguments in _given(spec):
+        given = ((argument.name, argument.value) for argument in arguments)
+        for name, fault in registry_faults(program, spec.spec.kubernetes_version, given):
+            here = (*at, last(arguments, name) or 0, "value")
+            yield SpecFinding(at=here, message=fault, given=(_VERSION, _PERMISSION))
 
 
 def _unknown_gate(spec: ClusterSpec, program: KnownProgram, name: str) -> str:
@@ -210,6 +217,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _release,
     _flags,
     _gates,
+    _components,
     etcd_gates,
     _combinations,
 )

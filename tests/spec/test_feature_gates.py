@@ -63,7 +63,6 @@ TAKEN = [
     case("as-it-is-locked", gates("v1.37.0", "ClusterTrustBundle=true")),
     case("before-it-is-gone", gates("v1.36.2", "SidecarContainers=true")),
     case("named-for-kubernetes", gates("v1.36.2", "kube:ClusterTrustBundle=true")),
-    case("of-another-component", gates("v1.36.2", "wardle:BanFlunder=true")),
     case("of-etcd", gates("v1.36.2", "CompactHashCheck=true", "etcd")),
     case("all", gates("v1.36.2", "AllAlpha=true,AllBeta=F")),
     case("allowed", gates("v1.33.0", "PodCertificateRequest=true") + "  allowUnknownFlags: true\n"),
@@ -81,7 +80,6 @@ def test_a_version_that_is_emulated_lets_one_set_its_own_gates(emulated: str) ->
     ("emulated", "gates", "says"),
     [
         ("1.36", OFF, "is true for good since v1.34"),
-        ("wardle=1.1", OFF, "is true for good since v1.34"),
         ("1.33", "PodCertificateRequest=true", "is a feature gate from v1.34 on"),
         ("1.33", "KMSv2=true", "is no feature gate of v1.36 any more"),
     ],

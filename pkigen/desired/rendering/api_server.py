@@ -13,6 +13,7 @@ from pkigen.desired.rendering.flags import Flag
 from pkigen.desired.rendering.templates import ORIGINALS, Language
 from pkigen.errors import TemplateError
 from pkigen.spec import feature_gates
+from pkigen.spec.compatibility_flags import registry_faults
 from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.flag_combinations import AUTHORIZATION_FLAG, combinations
 from pkigen.spec.flag_rules import flag_fault, gate_fault
@@ -21,7 +22,7 @@ from pkigen.spec.values import NODE_PLACEHOLDER
 from pkigen.spec.versions import AUTHORIZATION_FILE_REPLACES_MODE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pkigen.desired.generations import Rotations
     from pkigen.desired.rendering.templates import Templates
@@ -65,7 +66,7 @@ def require_startable(
         raise TemplateError(msg, hint="correct the flag, or take it out of the template")
 
 
-def _unknown(cluster: ClusterSpec, given: Iterable[Flag]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _unknown(cluster: ClusterSpec, given: Sequence[Flag]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Flags and feature gates that the version does not have."""
     for flag in given:
         fault = flag_fault(cluster, KnownProgram.API_SERVER, flag.name)
@@ -75,6 +76,12 @@ def _unknown(cluster: ClusterSpec, given: Iterable[Flag]) -> Iterator[tuple[tupl
             fault = gate_fault(cluster, KnownProgram.API_SERVER, name, setting)
             if fault is not None:
                 yield (flag.name,), fault
+    if not cluster.spec.allow_unknown_flags:
+        values = [(flag.name, flag.value) for flag in given]
+        for culprit, fault in registry_faults(
+            KnownProgram.API_SERVER, cluster.spec.kubernetes_version, values
+        ):
+            yield (culprit,), fault
 
 
 def _excluding(cluster: ClusterSpec, given: Iterable[Flag]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -9,12 +9,16 @@ from pkigen import layout
 from pkigen.desired.rendering.contexts import KubeletConfiguration, KubeProxyConfiguration, Unit
 from pkigen.desired.rendering.file_syntax import documents
 from pkigen.errors import TemplateError
+from pkigen.spec.compatibility_flags import registry_faults
 from pkigen.spec.component_flags import KnownProgram
+from pkigen.spec.feature_gates import FLAG
 from pkigen.spec.flag_rules import gate_fault
 from pkigen.spec.model import Runtime
 from pkigen.spec.versions import PROXY_MODE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pkigen.spec.model import ClusterSpec, Node
 
 KUBEADM_ARGUMENTS = "KUBELET_KUBEADM_ARGS"
@@ -83,10 +87,19 @@ def require_gates(cluster: ClusterSpec, text: str, place: str) -> None:
     """
     gates = documents(text)[0].get("featureGates") or {}
     for name, setting in gates.items() if isinstance(gates, dict) else ():
-        fault = gate_fault(cluster, KnownProgram.KUBELET, str(name), str(setting).lower())
-        if fault is not None:
+        for fault in _gate_faults(cluster, str(name), str(setting).lower()):
             msg = f"{place}: featureGates: {fault}"
             raise TemplateError(msg, hint="take it out of the template")
+
+
+def _gate_faults(cluster: ClusterSpec, name: str, setting: str) -> Iterator[str]:
+    """Why a kubelet stops at a feature gate in its configuration."""
+    program, version = KnownProgram.KUBELET, cluster.spec.kubernetes_version
+    if fault := gate_fault(cluster, program, name, setting):
+        yield fault
+    if not cluster.spec.allow_unknown_flags:
+        for _, fault in registry_faults(program, version, [(FLAG, f"{name}={setting}")]):
+            yield fault
 
 
 def kube_proxy_configuration(cluster: ClusterSpec, node: Node) -> KubeProxyConfiguration:

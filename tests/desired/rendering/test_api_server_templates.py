@@ -210,6 +210,8 @@ NO_BUNDLES = "--feature-gates=ClusterTrustBundle=false"
             "--feature-gates=SidecarContainers=true",
             "'SidecarContainers' is no feature",
         ),
+        ({}, "--feature-gates=x:A=true", "'x' is no component of kube-apiserver"),
+        ({"version": "v1.36.2"}, "--emulated-version=1.2", "'1.2' is not between 1.33 and 1.36"),
     ],
 )
 @pytest.mark.parametrize("place", [LIST, f"{MANIFEST}.j2"])

@@ -329,6 +329,7 @@ def test_flags_of_other_components_are_changed_in_the_spec_alone(overrides: Path
             "'SidecarContainers' is no feature gate of v1.37 any more, and kubelet",
         ),
         ("{NodeSwap: 1.5}", "'NodeSwap' must be set to true or false"),
+        ("{'kube:AllBeta': true}", "kubelet knows no components, and stops: leave 'kube' out before AllBeta"),
         ("{ClusterTrustBundleProjection: true}", None),
         ("", None),
     ],
