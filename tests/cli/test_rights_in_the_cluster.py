@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.desired.inventory import derive
+from pkigen.reconcile.planner import Planner
+from pkigen.store import Store
 from tests.cli.program import DAY, HOME, InProcess, MadeTrees, Result
+from tests.spec.sources import loaded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -319,6 +323,20 @@ def test_the_spec_that_is_edited_already_does_not_count_yet(place: Place) -> Non
     # Only what `apply` has done is a matter of the cluster.
     assert place.commands(place.run("status").out) == [place.apply_line(), OLD]
     assert place.commands(place.run("access", "applied", "--yes").out) == [place.apply_line(), OLD]
+
+
+def test_what_is_left_to_do_is_that_of_the_spec_which_was_carried_out(place: Place) -> None:
+    """Whichever spec somebody has by now: those for the administrator's key and the manifests are others'."""
+    place.apply(EDIT)
+    with Store.open_reading(place.tree) as store:
+        asked, other = (
+            Planner.of(derive(loaded(NODES + more).spec), now=place.pkigen.now)
+            for more in (EDIT, "  manage: []\n")
+        )
+        assert other.in_cluster(store) == asked.in_cluster(store) != ()
+        # Without a lock file nobody knows that spec, and what is asked for now has to do.
+        (place.tree / "pki.lock").unlink()
+        assert asked.in_cluster(store) != ()
 
 
 def test_a_mapping_that_is_given_up_is_not_taken_for_somebody_elses(place: Place) -> None:

@@ -31,10 +31,12 @@ from pkigen.reconcile.cluster_changes import ClusterStep, ClusterVerb
 from pkigen.reconcile.index import Glance, PlanIndex
 from pkigen.reconcile.plan import Ask, Keep, Plan
 from pkigen.reconcile.planner import Planner
+from pkigen.reconcile.surveyed import Selection
 from pkigen.reconcile.verify import verify
+from pkigen.reconcile.whole_survey import survey_whole
 from pkigen.state.authority_record import SETTLED
 from pkigen.state.reasons import Reason
-from pkigen.state.views import Move
+from pkigen.state.views import Move, MovedView
 from pkigen.store import Store
 from tests.samples import CP1, W1, W2, World, private_keys, spec
 
@@ -90,6 +92,32 @@ def settle(world: World) -> None:
 def _newest(root: Path) -> datetime:
     newest = max(max(path.lstat().st_mtime, path.lstat().st_ctime) for path in root.rglob("*"))
     return datetime.fromtimestamp(newest, UTC)
+
+
+def test_who_asks_for_more_than_a_plan_is_not_told_what_is_known(settled: World, looks: list[str]) -> None:
+    """Nor does what was asked for become what is known."""
+    kept = (settled.root / ".pkigen/index").read_bytes()
+    with Store.open_reading(settled.root) as store:
+        found = Planner(inventory=settled.inventory, renderer=settled.renderer, now=settled.now + LATER)
+        found = found.at(store)
+        assert found.plan(store, selection=Selection()) == found.plan(store)
+        assert looks == []
+        selected = found.plan(store, selection=Selection(ids=frozenset({"cp-1/apiserver"})))
+        assert [action.id for action in selected.changes] == ["cp-1/apiserver"]
+        move = Move(source="pki/not-there", target=None)
+        assert found.plan(store, moves=(move,)).moves == (move,)
+        assert found.plan(store, rotated={"ca": "prepared"}).rotated == {"ca": "prepared"}
+        seen = survey_whole(found.inventory, store, found.renderer, now=found.now)
+        assert found.plan(store, seen=seen).observed == seen.reader.digests
+    assert looks == ["look"] * 4
+    assert (settled.root / ".pkigen/index").read_bytes() == kept
+
+
+def test_of_what_is_no_directory_nothing_is_known(settled: World) -> None:
+    with Store.open_reading(settled.root) as store:
+        found = Planner(inventory=settled.inventory, renderer=settled.renderer, now=settled.now + LATER)
+        assert found.at(store).is_settled(store)
+        assert not found.at(store).is_settled(MovedView(store, ()))
 
 
 def test_what_nobody_has_touched_is_not_looked_at(settled: World, looks: list[str]) -> None:
