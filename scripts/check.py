@@ -80,6 +80,8 @@ SLOW_PLACES = {
     "tests/rotation/test_steps.py": "every step of a rotation, on whole trees",
     "tests/reconcile/test_verify.py": "a hundred and more damaged trees before `verify`",
     "tests/reconcile/test_revival.py": "rescue kits",
+    "tests/reconcile/test_division.py": "surveys and verdicts that processes share",
+    "tests/reconcile/test_survey.py::test_each_reason_where_every_mode_is_wrong_too": "every reason, twice",
     "tests/reconcile/test_apply.py::test_from_any_spec_to_any_other": "changes between specs of every kind",
     "tests/reconcile/test_apply.py::test_life_after_years": "years of renewals",
     "tests/state/test_authority_record.py": "authorities that were replaced in every way",
