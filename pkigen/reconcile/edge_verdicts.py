@@ -83,6 +83,15 @@ class EdgeVerdict:
     refusals: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judgement:
+    """What a chain is worth to whoever trusts some anchors; of faults, who finds them is still to be said."""
+
+    ends: datetime
+    health: Health
+    faults: tuple[str, ...]
+
+
 def judged(
     verdicts: EdgeVerdicts,
     edges: Sequence[Edge],
@@ -133,6 +142,7 @@ class EdgeVerdicts:
         self._chain = lru_cache(_REMEMBERED)(partial(chain_of, inventory, tree))
         self._anchors = lru_cache(_REMEMBERED)(partial(anchors_in, tree))
         self._names = lru_cache(_REMEMBERED)(self._names_of)
+        self._judgement = lru_cache(_REMEMBERED)(self._judge)
         self._is_withheld = lru_cache(_REMEMBERED)(partial(is_withheld, tree))
         self._generations = self._known_generations()
 
@@ -153,35 +163,48 @@ class EdgeVerdicts:
         unread = chain if isinstance(chain, str) else anchors
         if isinstance(chain, str) or isinstance(anchors, str):
             return EdgeVerdict(anchors=self._names(trust), health=Health.BROKEN, refusals=(str(unread),))
+        found = self._judgement(shown.by, identifier, tuple(chain), tuple(anchors), shown.names)
         judge = edge.client if shown.by is Shower.SERVER else edge.server
-        whose = f"{judge} ({trust}) refuses the certificate {identifier}"
-        refusals = tuple(self._refusals(shown.by, chain, anchors, whose=whose, names=shown.names))
-        ends = _end(chain, anchors)
         return EdgeVerdict(
             anchors=self._names(trust),
-            ends=ends,
-            health=Health.BROKEN if refusals else self._health(identifier, chain, ends),
-            refusals=refusals,
+            ends=found.ends,
+            health=found.health,
+            refusals=tuple(
+                f"{judge} ({trust}) refuses the certificate {identifier}{fault}" for fault in found.faults
+            ),
         )
 
-    def _refusals(
+    def _judge(
+        self,
+        by: Shower,
+        identifier: str,
+        chain: Sequence[x509.Certificate],
+        anchors: Sequence[x509.Certificate],
+        names: tuple[str, ...],
+    ) -> _Judgement:
+        """Whoever asks: a node shows all API servers one certificate, and each has a copy of one bundle."""
+        faults = tuple(self._faults(by, chain, anchors, names))
+        ends = _end(chain, anchors)
+        health = Health.BROKEN if faults else self._health(identifier, chain, ends)
+        return _Judgement(ends=ends, health=health, faults=faults)
+
+    def _faults(
         self,
         by: Shower,
         chain: Sequence[x509.Certificate],
         anchors: Sequence[x509.Certificate],
-        *,
-        whose: str,
         names: tuple[str, ...],
     ) -> Iterator[str]:
+        """Why it is refused: a client once, a server by every name that it is dialled by."""
         if by is Shower.CLIENT:
             refusal = self._verifier.client(chain, anchors)
             if refusal is not None:
-                yield f"{whose}: {refusal}"
+                yield f": {refusal}"
             return
         for name in names:
             refusal = self._verifier.server(chain, anchors, name)
             if refusal is not None:
-                yield f"{whose} for {name}: {refusal}"
+                yield f" for {name}: {refusal}"
 
     def _health(self, identifier: str, chain: Sequence[x509.Certificate], ends: datetime) -> Health:
         """Whether what is accepted is to be renewed: by `renewBefore`, at most a third of a life."""
@@ -194,7 +217,7 @@ class EdgeVerdicts:
     def _is_hidden(self, identifier: str, trust: str) -> bool:
         """Whether a certificate or what judges it stands in a private file that is not looked at."""
         item = self._inventory.certificates.get(identifier)
-        return any(self._is_withheld(path) for path in (trust, item.file if item else identifier))
+        return self._is_withheld(trust) or self._is_withheld(item.file if item is not None else identifier)
 
     def _known_generations(self) -> dict[x509.Certificate, str]:
         """The CAs of the inventory, by their certificates: generations may share a name."""
