@@ -187,7 +187,8 @@ class Spec(Strict):
     only; kubeadm's timeouts.controlPlaneComponentHealthCheck)."""
     allow_unknown_flags: StrictBool = False
     """Whether extraArgs may hold flags that pkigen does not know, such as those of programs of one's own, and
-    feature gates of later versions; false by default. What Kubernetes has removed is refused all the same."""
+    feature gates, components and emulated versions that Kubernetes' own do not take; false by default. What
+    Kubernetes has removed is refused all the same."""
     # Defaults are constructed, not called for: to check one, pydantic would build its schema at import.
     networking: Networking = Networking.model_construct()
     """The cluster's subnets and its DNS suffix."""
