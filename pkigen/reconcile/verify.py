@@ -195,7 +195,7 @@ class _Verification:
         """A certificate of the tree that API servers refuse: what it is for does not work with it."""
         listed = self._inventory.revocations.active
         told = str(summary.facts["fingerprint"]) if summary.facts is not None and listed else None
-        credential = CredentialId.of_certificate(told.removeprefix("sha256:")) if told is not None else None
+        credential = CredentialId.of_certificate(told) if told is not None else None
         for each in listed:
             if each.credential == credential:
                 yield Observation(

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pkigen import layout
-from pkigen.desired.items import DesiredKubeconfig
+from pkigen.crypto.issuance import certificate_pem
+from pkigen.desired.generations import Phase, Rotations
+from pkigen.desired.inventory import derive
+from pkigen.desired.items import DesiredCopy, DesiredKubeconfig
+from pkigen.desired.rendering import Renderer
 from pkigen.desired.revocations import CredentialId, Revocation, RevocationList
 from pkigen.errors import UnsafePathError
 from pkigen.reconcile.observations import ObservationSeverity
+from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.verify import verify
+from pkigen.reconcile.whole_survey import survey_whole
+from pkigen.state.authority import look_at_all
+from pkigen.state.ledger import LARGEST_LEDGER, Event, LedgerEntry, appended
+from pkigen.state.lockfile import LARGEST_LOCK
+from pkigen.state.observed import observe_certificate
 from pkigen.state.reasons import Anomaly, Reason
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
 from pkigen.store import (
@@ -31,16 +47,19 @@ from pkigen.store.lapses import Lapsed
 from tests.samples import CP1, NOW, W1, World, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
+    from pkigen.crew import Hands
     from pkigen.store import Store
 
 FINDING, REMARK = ObservationSeverity.FINDING, ObservationSeverity.REMARK
 PRIVATE = b"-----BEGIN PRIVATE KEY-----\n"
 HOST = "etc/kubernetes/pki"
 PKI = f"nodes/cp-1/{HOST}"
+GROWING = {layout.LOCK_FILE: LARGEST_LOCK, layout.LEDGER_FILE: LARGEST_LEDGER}
+"""What is read whole, however large the cluster and its past are."""
 Said = dict[tuple[str, Reason | Anomaly], tuple[ObservationSeverity, str]]
 
 
@@ -60,7 +79,7 @@ class Memory:
         if path not in self.files:
             raise MissingError(f"{path} is missing")
         data = self.files[path]
-        assert len(data) <= limit
+        assert len(data) <= limit >= GROWING.get(path, 0)
         return FileContent(data=data, mode=self.modes.get(path, 0o600), size=len(data), uid=0, gid=0, links=1)
 
     def walk(self, path: str = "") -> Iterator[str]:
@@ -91,10 +110,14 @@ def applied(root: Path, **settings: Any) -> tuple[World, Memory]:
     """A finished tree, taken into memory."""
     world = World(root=root / "prod", cluster=spec(CP1, **settings))
     world.apply()
+    return world, in_memory(world)
+
+
+def in_memory(world: World) -> Memory:
     names = {
         str(path.relative_to(world.root)): path for path in sorted(world.root.rglob("*")) if path.is_file()
     }
-    return world, Memory(
+    return Memory(
         files={name: path.read_bytes() for name, path in names.items()},
         modes={name: stat.S_IMODE(path.stat().st_mode) for name, path in names.items()},
     )
@@ -352,14 +375,20 @@ def test_what_goes_to_and_fro_with_an_offline_authority(path: str, made: tuple[W
     assert (path, Anomaly.UNEXPECTED_FILE) not in said(offline, tree.but({path: b"{}"}))
 
 
-def test_a_node_that_has_not_asked_yet_is_a_remark_and_on_no_edge(made: tuple[World, Memory]) -> None:
-    world, tree = made
-    found = said(World(root=world.root, cluster=spec(CP1, {**W1, "keys": "node"})), tree)
-    awaited = {subject for subject, reason in found if reason is Reason.AWAITS_REQUEST}
-    assert awaited
-    assert {found[each, Reason.AWAITS_REQUEST][0] for each in awaited} == {REMARK}
-    broken = [detail for (_, reason), (_, detail) in found.items() if reason is Anomaly.BROKEN_EDGE]
-    assert not [each for each in broken if any(name in each for name in awaited)]
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Memory]:
+    """A tree with a node whose keys are its own, before it has asked for anything."""
+    world = World(root=tmp_path_factory.mktemp("asking") / "prod", cluster=spec(CP1, {**W1, "keys": "node"}))
+    world.apply()
+    return world, in_memory(world)
+
+
+def test_a_node_that_has_not_asked_yet_is_a_remark_and_on_no_edge(asking: tuple[World, Memory]) -> None:
+    awaited = {
+        (each, Reason.AWAITS_REQUEST): (REMARK, "no request of worker-1 for it was approved yet")
+        for each in ("worker-1/kubelet-serving", "worker-1/kubelet.conf")
+    }
+    assert said(*asking) == awaited
 
 
 def test_files_that_flags_of_the_spec_name(tmp_path: Path) -> None:
@@ -386,3 +415,223 @@ def test_a_ca_with_the_key_of_another_cannot_sign(made: tuple[World, Memory]) ->
     severity, detail = found["etcd-ca", Anomaly.UNFIT_AUTHORITY]
     assert severity is FINDING
     assert "pki/etcd/ca" in detail
+
+
+# -- what was taken over ------------------------------------------------------------------------------------
+
+
+CONF = "nodes/cp-1/etc/kubernetes"
+BUNDLE = f"{PKI}/ca.crt"
+
+
+def taken_over(world: World, tree: Memory, identifier: str) -> Said:
+    """What is said where one object was taken over as it stands there, but for the lock file."""
+    store = cast("Store", tree)
+    survey = Survey(
+        inventory=world.inventory,
+        reader=store,
+        renderer=world.renderer,
+        authorities=look_at_all(store, world.inventory, now=world.now)[0],
+        now=world.now,
+    )
+    item = next(each for each in survey.items if each.id == identifier)
+    if isinstance(item, DesiredCopy):
+        state = survey.state_of_copy(item)
+    else:
+        item = world.inventory.certificates[identifier]
+        state = survey.state_of(item, observe_certificate(store, item.location))
+    found = said(world, tree, inventory=replace(world.inventory, adopted={identifier: state}))
+    # It was written for another tree.
+    assert found.pop((layout.LOCK_FILE, Reason.CONTENT_CHANGED))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("identifier", "absent"),
+    [
+        (BUNDLE, (BUNDLE,)),
+        ("cp-1/apiserver-etcd-client", [f"{PKI}/apiserver-etcd-client.{end}" for end in ("crt", "key")]),
+        ("cp-1/scheduler.conf", (f"{CONF}/scheduler.conf",)),
+    ],
+)
+def test_what_the_cluster_did_without_is_on_no_edge(
+    identifier: str, absent: Collection[str], made: tuple[World, Memory]
+) -> None:
+    world, tree = made
+    without = tree.but(dict.fromkeys(absent))
+    assert taken_over(world, without, identifier) == {}
+    assert Anomaly.BROKEN_EDGE in {reason for _, reason in said(world, without)}
+
+
+def broken(found: Said) -> set[str]:
+    """The edges that do not hold; nothing else is said."""
+    assert {reason for _, reason in found} <= {Anomaly.BROKEN_EDGE}
+    return {subject for subject, _ in found}
+
+
+def test_a_bundle_that_was_taken_over_is_judged_all_the_same(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    found = taken_over(world, tree.but({BUNDLE: tree.files["pki/front-proxy-ca.crt"]}), BUNDLE)
+    assert "kube-scheduler on cp-1 → kube-apiserver on cp-1" in broken(found)
+
+
+def test_whom_a_kubelet_with_its_own_certificate_trusts_is_judged(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    path, identifier = f"{CONF}/kubelet.conf", "cp-1/kubelet.conf"
+    own = re.sub(
+        rb"client-(certificate|key)-data: .*",
+        rb"client-\1: /var/lib/kubelet/pki/kubelet-client-current.pem",
+        tree.files[path],
+    )
+    assert taken_over(world, tree.but({path: own}), identifier) == {}
+    other = base64.b64encode(tree.files["pki/front-proxy-ca.crt"])
+    led_astray = re.sub(rb"(certificate-authority-data: ).*", rb"\1" + other, own)
+    found = taken_over(world, tree.but({path: led_astray}), identifier)
+    assert broken(found) == {"kubelet on cp-1 → kube-apiserver on cp-1"}
+
+
+def test_a_certificate_that_was_taken_over_with_anothers_key(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    pair = {
+        f"{PKI}/apiserver-kubelet-client.{end}": tree.files[f"{PKI}/apiserver.{end}"]
+        for end in ("crt", "key")
+    }
+    found = taken_over(world, tree.but(pair), "cp-1/apiserver-kubelet-client")
+    shared = found.pop(("cp-1/apiserver-kubelet-client", Reason.SHARED_KEY))
+    assert shared == (REMARK, "has the same private key as cp-1/apiserver")
+    # That it is kept does not make it good for what it is shown for.
+    assert broken(found) == {"kube-apiserver on cp-1 → kubelet on cp-1"}
+
+
+def test_one_ca_that_is_recorded_as_two(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    lock = json.loads(tree.files[layout.LOCK_FILE])
+    lock["authority"]["pki/etcd/ca.crt"] = lock["authority"]["pki/ca.crt"]
+    same = {f"pki/etcd/ca.{end}": tree.files[f"pki/ca.{end}"] for end in ("crt", "key")}
+    shared = ("etcd-ca", Reason.SHARED_KEY)
+    assert said(world, tree.but(same))[shared] == (FINDING, "has the same private key as ca")
+    recorded = tree.but({**same, layout.LOCK_FILE: json.dumps(lock, indent=2).encode()})
+    assert shared not in said(world, recorded)
+    # Also where it is all CAs that the cluster has.
+    etcd = {"external": {"endpoints": ["http://10.0.1.1:2379"]}}
+    two = World(root=world.root, cluster=spec(CP1, etcd=etcd))
+    lock["authority"]["pki/front-proxy-ca.crt"] = lock["authority"]["pki/ca.crt"]
+    both = {f"pki/front-proxy-ca.{end}": tree.files[f"pki/ca.{end}"] for end in ("crt", "key")}
+    of_two = tree.but({**both, layout.LOCK_FILE: json.dumps(lock, indent=2).encode()})
+    assert Reason.SHARED_KEY not in {reason for _, reason in said(two, of_two)}
+    # CAs alone: a certificate with the key of a CA could sign.
+    lead = {f"{PKI}/apiserver.{end}": tree.files[f"pki/ca.{end}"] for end in ("crt", "key")}
+    assert said(world, recorded.but(lead))["cp-1/apiserver", Reason.SHARED_KEY][0] is FINDING
+
+
+# -- what is rare -------------------------------------------------------------------------------------------
+
+
+def test_a_pair_of_keys_that_is_not_there_shares_none(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    rotating = derive(world.cluster, Rotations(phases={"sa": Phase.PREPARED}))
+    found = said(world, tree.but({"pki/sa.key": None, "pki/sa.pub": None}), inventory=rotating)
+    for each in ("sa", "sa-next"):
+        assert found[each, Reason.MISSING] == (FINDING, f"pki/{each}.key is missing")
+    assert not [subject for subject, reason in found if reason is Reason.SHARED_KEY]
+
+
+def test_a_ca_that_stricter_verifiers_refuse(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    (ca,) = x509.load_pem_x509_certificates(tree.files["pki/ca.crt"])
+    key: Any = load_pem_private_key(tree.files["pki/ca.key"], None)
+    bare = x509.CertificateBuilder(
+        ca.issuer,
+        ca.subject,
+        ca.public_key(),
+        ca.serial_number,
+        ca.not_valid_before_utc,
+        ca.not_valid_after_utc,
+    )
+    for extension in ca.extensions:
+        if not isinstance(extension.value, x509.KeyUsage):
+            bare = bare.add_extension(extension.value, critical=extension.critical)
+    found = said(world, tree.but({"pki/ca.crt": certificate_pem(bare.sign(key, hashes.SHA256()))}))
+    assert found["ca", Anomaly.UNUSUAL_AUTHORITY] == (
+        REMARK,
+        "the CA has no keyUsage, which Python 3.13 and later refuse (RFC 5280 4.2.1.3)",
+    )
+
+
+def test_a_ledger_that_was_changed_earlier(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    ledger = layout.LEDGER_FILE
+    gap = LedgerEntry(event=Event.MISMATCH, id="ledger", reason=None, facts={})
+    longer, _ = appended(tree.files[ledger], [gap], now=NOW)
+    severity, detail = said(world, tree.but({ledger: longer}))[ledger, Anomaly.LEDGER_GAP]
+    assert severity is REMARK
+    assert "the lines before it were not those that pki.lock knew" in detail
+
+
+def revoked(world: World, listed: RevocationList) -> None:
+    """From now on these credentials are revoked."""
+    world.inventory = replace(world.inventory, revocations=listed)
+    world.renderer = Renderer(world.inventory)
+
+
+def test_revocations_until_they_are_over(tmp_path: Path) -> None:
+    listed, lapsing = (
+        Revocation(
+            credential=CredentialId.of_certificate(digit * 64),
+            of="cp-1/admin.conf",
+            reason="laptop stolen",
+            revoked=NOW,
+            expires=NOW + timedelta(days=days),
+        )
+        for digit, days in (("a", 90), ("b", 3))
+    )
+    world = World(root=tmp_path / "prod", cluster=spec(CP1))
+    revoked(world, RevocationList(active=(listed, lapsing)))
+    world.apply()
+    tree = in_memory(world)
+    assert said(world, tree) == {}
+    # Off the list it comes with the next change: until then neither file is at fault.
+    revoked(world, RevocationList(active=(listed,), over=(lapsing,)))
+    found = said(world, tree, now=NOW + timedelta(days=30))
+    (path,) = {subject for subject, _ in found}
+    assert path.endswith("authorization-config.yaml")
+    severity, detail = found[path, Reason.REVOCATION_OVER]
+    assert severity is REMARK
+    assert "what has expired comes off the list" in detail
+
+
+class Watching:
+    """Progress that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    @contextmanager
+    def over(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        self.told.append((what, total))
+        yield lambda: None
+
+
+def test_who_is_told_and_who_shares_the_work(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    progress, store = Watching(), cast("Store", tree)
+    asked: list[int] = []
+
+    def none(count: int) -> int:
+        asked.append(count)
+        return 0
+
+    hands = cast("Hands", SimpleNamespace(chunk=128, for_objects=none))
+    verified = verify(world.inventory, store, world.renderer, now=world.now, progress=progress, hands=hands)
+    assert progress.told == [("verifying objects", verified.objects), ("verifying TLS edges", verified.edges)]
+    assert asked == [verified.objects, verified.edges]
+
+
+def test_a_survey_that_was_made_already_is_not_made_again(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    manifest = f"{CONF}/manifests/etcd.yaml"
+    earlier = cast("Store", tree.but({manifest: None}))
+    seen = survey_whole(world.inventory, earlier, world.renderer, now=world.now)
+    verified = verify(world.inventory, cast("Store", tree), world.renderer, now=world.now, seen=seen)
+    assert verified.objects == len(seen.objects)
+    assert (manifest, Reason.MISSING) in {(each.subject, each.reason) for each in verified.observations}
