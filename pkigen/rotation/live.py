@@ -332,10 +332,8 @@ class _LiveLook:
         authority = self._authority(endpoint)
         if authority is None:
             return
-        # Before Python 3.13 `ssl` does not give the intermediates that were sent: those of the tree stand in.
-        above = chain[1:] or authority.chain
         for name in self._names.get(endpoint.certificate, (str(endpoint.host),)):
-            refusal = self._judge.server((certificate, *above), authority.anchors, name)
+            refusal = self._judge.server(chain, authority.anchors, name)
             if refusal is None:
                 continue
             if refusal == does_not_name(name):
