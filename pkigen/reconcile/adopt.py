@@ -22,7 +22,7 @@ from pkigen.records import dataclass
 from pkigen.spec.model import Role
 from pkigen.state.authority import load_all
 from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.state.lockfile import certificate_facts, read_lock
+from pkigen.state.lockfile import certificate_facts
 from pkigen.state.observed import NO_EMBEDDED_CERTIFICATE, content_at
 from pkigen.state.reasons import TIME_REASONS, Reason
 
@@ -99,7 +99,7 @@ def take_over(
         AuthorityError: A CA is unfit.
         StoreError: The tree could not be written; nothing was.
     """
-    if read_lock(store) is not None or any(True for _ in store.walk()):
+    if any(True for _ in store.walk()):
         raise AdoptionError(
             "the PKI directory is not empty: a cluster is taken over once, into a new one",
             hint="give another directory with -C",
