@@ -201,7 +201,7 @@ def _withheld_field(line: str) -> str:
 
 def _certificates(value: str) -> str | None:
     """Certificates by their fingerprints; None where the value is something else."""
-    if not value:
+    if value == '""':  # as it is rendered before there is one
         return _MADE_NOW
     try:
         certificates = parse_certificates(base64.b64decode(value, validate=True))

@@ -217,7 +217,13 @@ class FileSurvey:
         # A file that is missing or has a wrong mode is told as such.
         if surveyed.findings[0].reason is not Reason.CONTENT_CHANGED:
             return surveyed
-        detail = f"{item.path} does not have the signing CA first"
+        is_first = present[0] == meant[0]
+        how = (
+            "has the same certificates, written otherwise"
+            if is_first
+            else "does not have the signing CA first"
+        )
+        detail = f"{item.path} {how}"
         return _rewritten(item, Finding(reason=Reason.ORDER_CHANGED, detail=detail))
 
     def _file(self, item: DesiredFile) -> Surveyed:

@@ -85,7 +85,7 @@ CASES: dict[str, TreeCase] = {
         f"{PKI}/ca.crt",
         "rewrite",
         Reason.ORDER_CHANGED,
-        "does not have the signing CA first",
+        "has the same certificates, written otherwise",
     ),
     "content-of-a-ca-key": (
         lambda w: w.path(f"{PKI}/ca.key").write_bytes(w.read("pki/etcd/ca.key")),
