@@ -27,6 +27,7 @@ from pkigen.reconcile.checkout import without_secrets
 from pkigen.reconcile.plan import Action, Create, Keep, Reissue, Renew, Rewrite
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
+from pkigen.spec.authentication import CLUSTER_CA
 from pkigen.state.authority import look_at_all
 from pkigen.state.reasons import Reason
 from pkigen.state.seals import digest
@@ -48,12 +49,24 @@ SECRETS = f"{PKI}/encryption-config.yaml"
 AUTHENTICATION, AUTHORIZATION = (f"{PKI}/{each}-config.yaml" for each in ("authentication", "authorization"))
 TOKEN = "users/web.ci.conf"  # noqa: S105 -- a path
 BUNDLES = "addons/cluster-trust-bundle.yaml"
+CI = "serviceaccount:web:ci"
 UID = "0f2c1a6e-9c1b-4f6d-8f0e-2f1f4f1d7a55"
 SETTINGS: dict[str, Any] = {
     "kubernetesVersion": "v1.37.0",
     "encryption": {},
     "authentication": {
-        "anonymous": {"enabled": True, "conditions": [{"path": "/livez"}, {"path": "/readyz"}]}
+        "anonymous": {"enabled": True, "conditions": [{"path": "/livez"}, {"path": "/readyz"}]},
+        "jwt": [
+            {
+                "name": "people",
+                "issuer": {
+                    "url": "https://login.example.org",
+                    "audiences": ["prod"],
+                    "certificateAuthority": CLUSTER_CA,
+                },
+                "claimMappings": {"username": {"claim": "sub", "prefix": "oidc:"}},
+            }
+        ],
     },
     "users": [{"name": "ci", "kind": "ServiceAccount", "namespace": "web", "uid": UID}],
 }
@@ -189,6 +202,9 @@ def test_a_bundle_in_another_order(made: tuple[World, Memory]) -> None:
     ):
         found = surveyed(world, tree.but({bundle: text}))
         assert changes(found) == {bundle: (Rewrite, reason, (f"{bundle} {detail}",))}
+    # Of what is one certificate alone there is no order.
+    signing = f"{PKI}/ca-signing.crt"
+    assert changes(surveyed(world, tree.but({signing: ours + ours})))[signing][1] is Reason.CONTENT_CHANGED
     # The order alone, where there is more than one: two generations of a CA are trusted.
     rotating = {"pki/ca-next.crt": other, "pki/ca-next.key": tree.files["pki/etcd/ca.key"]}
     inventory = derive(world.cluster, Rotations(phases={"ca": Phase.PREPARED}))
@@ -218,6 +234,8 @@ def test_the_pair_that_signs_tokens(made: tuple[World, Memory]) -> None:
         return changes(surveyed(world, now, inventory=inventory))[identifier]
 
     assert told(tree.but({private: None})) == (Create, Reason.MISSING, (f"{private} is missing",))
+    lost = changes(surveyed(world, tree.but({private: None})))
+    assert set(lost) == {"sa", f"{PKI}/sa.key", f"{PKI}/sa.pub", CI}
     assert told(tree.but({private: b"?"})) == (
         Reissue,
         Reason.UNREADABLE,
@@ -327,8 +345,6 @@ def test_secrets_that_are_encrypted_with_a_key_that_is_to_be_made(made: tuple[Wo
 
 # -- tokens -------------------------------------------------------------------------------------------------
 
-CI = "serviceaccount:web:ci"
-
 
 def test_a_token_is_signed_again_when_it_is_due(made: tuple[World, Memory]) -> None:
     world, tree = made
@@ -353,6 +369,10 @@ def test_a_token_is_signed_again_when_it_is_due(made: tuple[World, Memory]) -> N
     other = private_pem(ec.generate_private_key(ec.SECP256R1()))
     signed = surveyed(world, tree.but({"pki/sa.key": other}))
     assert type(signed[CI].action) is Reissue
+    # The first reason decides.
+    due = surveyed(world, tree.but({"pki/sa.key": other}), now=NOW + 25 * day)
+    assert changes(due)[CI][0] is Reissue
+    assert due[CI].findings[-1].reason is Reason.EXPIRES_SOON
     assert signed[CI].expires == NOW + 30 * day
 
 
@@ -450,9 +470,10 @@ def test_files_with_a_trust_bundle_follow_their_ca(made: tuple[World, Memory]) -
     world, tree = made
     for asked in ({"selection": Selection(ids=frozenset({"ca"}))}, {"without": [CA.KUBERNETES]}):
         found = surveyed(world, tree, **asked)
-        assert changes(found)[BUNDLES] == (Rewrite, Reason.CONTENT_CHANGED, (f"{BUNDLES} {DIFFERS}",))
-        # What they will hold is made while the plan is carried out.
-        assert found[BUNDLES].action.diff == ()
+        for path in (BUNDLES, AUTHENTICATION):
+            assert changes(found)[path] == (Rewrite, Reason.CONTENT_CHANGED, (f"{path} {DIFFERS}",))
+            # What they will hold is made while the plan is carried out.
+            assert found[path].action.diff == ()
         copies = {each for each in changes(found) if each.endswith((f"{PKI}/ca.crt", "ca-signing.crt"))}
         assert copies == {f"{PKI}/ca.crt", f"{PKI}/ca-signing.crt"}
         # A CA that is renewed keeps its key.
