@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pkigen import layout
 from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import load_private, private_pem
 from pkigen.crypto.names import SANs, Subject
@@ -374,8 +376,14 @@ def test_a_certificate_that_moves(made: tuple[World, Memory]) -> None:
     kept = surveyed(world, tree, public=True)
     assert (told(kept[SCHEDULER]), kept[SCHEDULER].observed) == (KEPT, None)
     assert kept[API].observed is not None
-    # Back, from files into the kubeconfig.
+    # Back, from files into the kubeconfig; that what names them stands there is all that a checkout shows.
     certificate, key = embedded(tree.files[CONF])
+    lock = json.loads(tree.files[layout.LOCK_FILE])
+    lock["files"][item.file.replace(".crt", ".key")] = {}
+    public = tree.but({item.file: certificate, layout.LOCK_FILE: json.dumps(lock).encode()})
+    seen = surveyed(world, public, public=True)[SCHEDULER]
+    assert told(seen)[:2] == (Rewrite, Reason.LOCATION_CHANGED)
+    assert seen.observed is not None
     files = tree.but({CONF: None, item.file: certificate, item.file.replace(".crt", ".key"): key})
     back = of(world, files, SCHEDULER)
     assert back == (
@@ -455,6 +463,14 @@ def test_a_certificate_that_was_taken_over_is_kept_while_it_is_what_it_was(
     # Of what is right there is nothing to say.
     right = surveyed(world, tree, inventory=taken_over(world, tree, API))[API]
     assert (told(right), right.advice) == (KEPT, ())
+
+
+def test_a_kubeconfig_that_was_taken_over_shows_no_change(made: tuple[World, Memory]) -> None:
+    world, tree = made
+    moved = tree.but({CONF: tree.files[CONF].replace(b"10.0.0.11", b"10.0.0.66")})
+    found = surveyed(world, moved, inventory=taken_over(world, moved, SCHEDULER))[SCHEDULER]
+    assert told(found)[:2] == (Keep, Reason.CONTENT_CHANGED)
+    assert found.action.diff == ()
 
 
 def test_a_certificate_that_was_not_there(made: tuple[World, Memory]) -> None:
