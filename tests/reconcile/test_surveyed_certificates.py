@@ -30,7 +30,7 @@ from pkigen.reconcile.plan import Action, Ask, Await, Create, Keep, Reissuance, 
 from pkigen.reconcile.survey import Survey
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.authority import look_at_all
-from pkigen.state.observed import observe_certificate
+from pkigen.state.observed import KEY_PLACEHOLDER, observe_certificate
 from pkigen.state.reasons import Reason
 from pkigen.state.views import HashedView
 from tests.reconcile.test_surveyed_files import sealed
@@ -259,6 +259,9 @@ def test_who_signs_for_whom(made: tuple[World, Memory]) -> None:
     # A key that only the node should have is no longer embedded.
     detail = f"{CONF} contains a private key that only cp-1 should have"
     assert of(world, tree, SCHEDULER, inventory=nodes) == (Rewrite, Reason.KEY_NOT_ALONE, (detail,))
+    withheld = b"client-key-data: " + base64.b64encode(KEY_PLACEHOLDER)
+    alone = re.sub(rb"client-key-data: .*", withheld, tree.files[CONF])
+    assert of(world, tree.but({CONF: alone}), SCHEDULER, inventory=nodes) == KEPT
     offline = derive(spec(CP1, W1, certificates={"authority": "offline", "caKeys": "offline"}))
     without = tree.but({path: None for path in tree.files if path.endswith("ca.key")})
     due = surveyed(world, without, inventory=offline, now=NOW + 350 * DAY)[API]
@@ -298,6 +301,21 @@ def test_what_stands_around_it_in_a_kubeconfig(made: tuple[World, Memory]) -> No
     assert (told(torn)[:2], torn.action.diff) == ((Reissue, Reason.UNREADABLE), ())
     # A certificate in a file of its own has nothing around it.
     assert surveyed(world, tree, now=NOW + 350 * DAY)[API].action.diff == ()
+
+
+def test_what_stands_behind_a_certificate_in_a_kubeconfig(made: tuple[World, Memory]) -> None:
+    """What somebody has put there is a chain that no client sends; the rest is as it must be."""
+    world, tree = made
+    certificate, _ = embedded(tree.files[CONF])
+    both = base64.b64encode(certificate + tree.files["pki/etcd/ca.crt"])
+    longer = re.sub(rb"(client-certificate-data: ).*", rb"\1" + both, tree.files[CONF])
+    found = surveyed(world, tree.but({CONF: longer}))[SCHEDULER]
+    assert told(found)[:2] == (Rewrite, Reason.CHAIN_CHANGED)
+    assert found.action.diff == ()
+    now = tree.but({CONF: longer})
+    kept = surveyed(world, now, inventory=taken_over(world, now, SCHEDULER))[SCHEDULER]
+    assert told(kept)[:2] == (Keep, Reason.CHAIN_CHANGED)
+    assert [each.reason for each in kept.advice] == [Reason.CHAIN_CHANGED]
 
 
 def test_the_key_of_a_ca_lies_open_in_an_encrypted_authority(made: tuple[World, Memory]) -> None:
