@@ -82,6 +82,7 @@ class AuditLog:
                 continue
             try:
                 event = json.loads(line)
+            # `json` raises RecursionError, which is no ValueError, where brackets are nested too deeply.
             except (ValueError, RecursionError):
                 cut = number, "is not JSON"
                 continue

@@ -45,6 +45,7 @@ class Caveats:
                         f"the next {identifier} was promoted earlier: what it has signed since then is "
                         "refused from now on"
                     )
+            # The other steps drop nothing: whatever was signed before them is accepted after them, too.
             case _:
                 return
 
@@ -61,11 +62,13 @@ class Caveats:
                 return self._undistributed(step, seen)
             case RotationStep.ROLLBACK:
                 return self._unreadable_secrets()
+            # Prepare relies on no earlier step, and nothing depends on the next generation yet.
             case _:
                 return None
 
     def _risks_of_finishing(self) -> Iterator[str]:
         """What breaks where the key of tokens is dropped by force."""
+        # Without force the step is refused for as long as such a token may live (`_living_tokens`).
         if not self._wanted.force or self._wanted.identifiers != (SA,):
             return
         until = self._tokens_end()
@@ -94,6 +97,8 @@ class Caveats:
 
     def _unreadable_secrets(self) -> RotationError | None:
         """Why a next encryption key that was in use must stay; None where no Secret needs it any more."""
+        # For a rollback the operator's word means that every Secret has been written again with the present
+        # key.
         if self._wanted.distributed or ENCRYPTION_KEY not in self._promoted_before():
             return None
         return RotationError(

@@ -115,6 +115,8 @@ def _issued(ledger: bytes) -> Iterator[tuple[str, tuple[str, datetime]]]:
     for event in CERTIFYING:
         for entry in lines_of(ledger, event):
             moment = moment_of(entry)
+            # The ledger writes `sha256:` before a fingerprint; the API server's id has a prefix of its own
+            # (`audit_log`).
             fingerprint = str(entry.get("fingerprint", "")).removeprefix("sha256:")
             if moment is not None and fingerprint:
                 yield fingerprint, (str(entry.get("id")), moment)
@@ -178,6 +180,7 @@ class _Scales:
         if use.fingerprint not in self._issued and use.first >= self._promoted:
             return "the log does not reach back before the promotion, so nobody knows which CA has signed it"
         # A process that keeps its old certificate in memory shows here, whatever stands on its disk.
+        # From the end of the log, not from now: that it ends too early is another question (`_gap`).
         if use.last > self._log.ends - QUIET:
             return "it was used within the last day of the log"
         # Silence alone is no proof: a job that runs once a month is silent, too.

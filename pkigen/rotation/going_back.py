@@ -176,6 +176,7 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
         for item in case.after.inventory.certificates.values()
         # Certificates of nodes, and CAs, which have no issuer in the inventory.
         if (item.node is not None or item.issuer is None)
+        # Only what this rollback brings back: whatever else has expired did so without it.
         and paths & set(item.read_paths)
         and (present := observe_certificate(case.view, item.location)).certificate is not None
         and present.certificate.not_valid_after_utc <= case.before.now

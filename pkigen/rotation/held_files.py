@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Enough for what neighbouring edges share; without a bound, thousands of nodes' chains stay in memory.
 _REMEMBERED = 4096
+# `secret` is the only field of an EncryptionConfiguration that holds a key (apiserver,
+# `apis/apiserver/v1/types_encryption.go`, `Key`).
 _ENCRYPTION_KEY = re.compile(rb"(?m)^\s*secret: *['\"]?([A-Za-z0-9+/=]{16,})")
 
 _Value = TypeVar("_Value")
@@ -104,6 +106,7 @@ class HeldFiles:
         if any(path in state.inventory.paths for state in self._states.values()):
             return True
         try:
+            # One age is enough: no step writes a file of the operator's own, so both trees have the same.
             return not isinstance(self._content(path, Age.OLD), str)
         except UnsafePathError:  # a flag's value may be anything
             return False

@@ -212,6 +212,7 @@ def _ask(
             if identity is None:
                 raise
             return dial(endpoint, identity)
+    # Before OSError: both are kinds of it, with words that say more than `strerror` does.
     except TimeoutError:
         return f"no answer within {seconds or _SECONDS:g} s"
     except ssl.SSLError as error:
@@ -295,6 +296,8 @@ class _LiveLook:
 
     def _expected(self, endpoint: Endpoint) -> str | None:
         """The fingerprint that an endpoint should serve: the recorded one, or else the tree's."""
+        # The lock file counts more than the tree: a file that was exchanged in the tree is not what should be
+        # served.
         locked = self._locked.get(endpoint.certificate)
         if locked is not None:
             return locked
@@ -312,6 +315,8 @@ class _LiveLook:
                 try:
                     entry = json.loads(line)
                     return str(entry["id"]), str(entry["time"])
+                # Anybody may have written into a ledger: a line that cannot be read says nothing, and hides
+                # no other.
                 except (ValueError, KeyError, TypeError, RecursionError):
                     continue
         return None
@@ -330,12 +335,15 @@ class _LiveLook:
             )
             return
         authority = self._authority(endpoint)
+        # Without the CA's files no path can be judged; that they are missing is for `verify` to say.
         if authority is None:
             return
+        # What no edge names is dialled by its address, as it just was.
         for name in self._names.get(endpoint.certificate, (str(endpoint.host),)):
             refusal = self._judge.server(chain, authority.anchors, name)
             if refusal is None:
                 continue
+            # Another name may still be there; any other refusal would be the same for each of them.
             if refusal == does_not_name(name):
                 yield Flaw.NAME_MISSING, f"its certificate is not for {name}"
             else:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _PATH: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 # A review is asked for by creating one, though nothing is stored.
 _CREATED: Final = 201
+# A review is a few hundred bytes. What is longer is cut off, and then no JSON: it counts as no answer.
 _LARGEST_ANSWER: Final = 1 << 20
 _SECONDS: Final = 5.0
 _TOLD: Final = 20
@@ -93,6 +94,7 @@ def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) 
     ]
     if not active or not wanted:
         return ()
+    # A thread for each, unlike `live`: only kubelets are in the thousands.
     pool = ThreadPoolExecutor(max_workers=len(wanted))
     try:
         asked = [pool.submit(_held, each, active, ask) for each in wanted]
@@ -163,6 +165,7 @@ def _review(credential: CredentialId) -> dict[str, Any]:
         "spec": {
             # A name that nothing is bound to: what is asked about is the credential alone.
             "user": credential.value if by_user else "pkigen:revocations",
+            # Everybody's group, which may read /version (bootstrappolicy, `system:public-info-viewer`).
             "groups": ["system:authenticated"],
             **({} if by_user else {"extra": {_KEY: [str(credential)]}}),
             "nonResourceAttributes": {"path": "/version", "verb": "get"},
@@ -201,6 +204,7 @@ class Reviewer:
             certificate, key = (_CERTIFICATE.search(content or b""), _KEY_DATA.search(content or b""))
             if certificate is not None and key is not None:
                 pair = (base64.b64decode(certificate[1]), base64.b64decode(key[1]))
+                # A kubeconfig whose key is on its node alone has a placeholder in its place.
                 if b"PRIVATE KEY" in pair[1] and KEY_PLACEHOLDER not in pair[1]:
                     yield pair
 
@@ -208,6 +212,7 @@ class Reviewer:
         self, endpoint: Endpoint, body: dict[str, Any], certificate: bytes, key: bytes
     ) -> dict[str, Any] | str:
         """The review, or why this identity did not get one."""
+        # Not `urllib`, which would send the request to the proxy that the environment names.
         connection = http.client.HTTPSConnection(
             str(endpoint.host),
             endpoint.port,
@@ -228,7 +233,10 @@ class Reviewer:
     def _context(self, certificate: bytes, key: bytes) -> ssl.SSLContext:
         """TLS by what the tree has; `ssl` takes a private key from a file alone, which here is in memory."""
         bundle = content_at(self._store, ca_location(CA.KUBERNETES).certificate)
-        context = ssl.create_default_context(cadata=(bundle or b"").decode("ascii", "replace"))
+        # Without any, `ssl` would trust the CAs of this machine, and the name is not checked.
+        if not bundle:
+            raise ValueError("the tree has no CA to verify it by")
+        context = ssl.create_default_context(cadata=bundle.decode("ascii", "replace"))
         # The address is the spec's, and names are checked by the other look at the same endpoint.
         context.check_hostname = False
         with anonymous_file(certificate.rstrip() + b"\n" + key) as path:

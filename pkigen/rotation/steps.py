@@ -169,6 +169,7 @@ def propose(
     seen: Live | None = None
     # Only where the step relies on it: it may take a minute.
     if step in {RotationStep.PROMOTE, RotationStep.FINISH} and wanted.live:
+        # Compared with the files before the step: those are what every node must serve by now.
         seen = look(before.inventory, store, now=before.now, dial=dial, only=wanted.identifiers)
     caveats = Caveats(before, store, wanted)
     return ProposedStep(
@@ -187,6 +188,7 @@ def propose(
             *crossing.risks,
             *issuer_risks(before.inventory, store, wanted.identifiers, step),
         ),
+        # The flags first: against them neither waiting nor distributing helps.
         obstacle=unmanaged(after.inventory, store, wanted.identifiers, step) or caveats.obstacle(step, seen),
         seen=seen,
         evidence=caveats.evidence(),
@@ -259,6 +261,7 @@ def carry_out(
 
     # Before the change: afterwards the files of the state before it are gone.
     known = _discovery_hashes(proposed.before, store)
+    # With the renderer of the state after the step; the one in `tools` renders the present phase.
     applied = apply.apply_plan(
         proposed.plan,
         proposed.after.inventory,
@@ -345,11 +348,13 @@ def _is_taken(inventory: Inventory, store: Store, wanted: WantedStep) -> bool:
     The way back and the next step depend on the phase: after an interruption they must not be taken twice.
     """
     recovered = store.recovered
+    # Opening the store has finished that run already, and tells under which words it was started.
     if recovered is not None and (recovered.outcome, recovered.command) == (Outcome.FINISHED, wanted.words):
         return True
     if wanted.step is None or not phases.is_taken(inventory.rotations, wanted.identifiers, wanted.step):
         return False
     ledger = read_ledger(store)
+    # What was never prepared is stable as well: that a rotation has ended, only the ledger knows.
     return wanted.step is not RotationStep.FINISH or all(
         last_step(ledger, identifier) == RotationStep.FINISH for identifier in wanted.identifiers
     )

@@ -146,6 +146,7 @@ class _Unmanaged:
             # only.
             case Use.SECRETS:
                 return isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION
+            # Keys of tokens are judged together (`_of_token_keys`); what never fits has been refused already.
             case _:
                 return True
 
@@ -153,6 +154,7 @@ class _Unmanaged:
         """Whether an operator's own bundle holds the next CA already, which he has brought."""
         successor = ca_location(CA.of_id(reference.owner), Slot.NEXT).certificate
         wanted, held = (observe_bundle(self._reader, path) for path in (successor, reference.path))
+        # The CA stands first in its file, and the chain above it follows.
         return not isinstance(wanted, Fault) and not isinstance(held, Fault) and wanted[0] in held
 
     def _refusal(self, reference: FileReference, why: str) -> RotationError:

@@ -228,3 +228,14 @@ def test_a_server_of_another_ca_is_not_asked(fresh: Workshop) -> None:
         with pytest.raises(ssl.SSLError):
             ask_one(fresh, server)
         assert server.clients == []
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_without_a_ca_the_cas_of_the_machine_do_not_count(content: bytes | None, fresh: Workshop) -> None:
+    with serving(fresh, lambda *_: (201, {})) as server:
+        (fresh.tree / "pki/ca.crt").unlink()
+        if content is not None:
+            (fresh.tree / "pki/ca.crt").write_bytes(content)
+        with pytest.raises(ValueError, match="no CA to verify it by"):
+            ask_one(fresh, server)
+        assert server.clients == []
