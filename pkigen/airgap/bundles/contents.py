@@ -67,6 +67,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
     steps = restart_steps(inventory)
     items: dict[str, list[Desired]] = {}
     for item in inventory.items:
+        # What has no node is the authority's own, and no bundle carries it.
         if (name := getattr(item, "node", None)) is not None:
             items.setdefault(name, []).append(item)
     for node in nodes:

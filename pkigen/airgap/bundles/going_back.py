@@ -86,6 +86,7 @@ def _revoked(path: str, before: Reader, after: Reader) -> Iterator[str]:
 
 def _account_keys(path: str, before: Reader, after: Reader) -> Iterator[str]:
     """Keys by which the API server accepts tokens."""
+    # A file that only comes back takes no key away.
     if path.endswith(".pub") and _bytes(path, before) not in {None, _bytes(path, after)}:
         yield f"it takes back /{path}: tokens that its present key has signed may be refused"
 

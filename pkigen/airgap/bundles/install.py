@@ -70,6 +70,7 @@ def compare(
     ]
     # Only what an earlier bundle has put there: everything else on the node belongs to somebody else.
     gone = sorted(set(installed.paths) - wanted) if installed is not None else []
+    # The record lies on the host: a changed one must not get files removed that no bundle brings.
     require_known(gone, directory=directory, whose=f"/{RECORD}")
     changes.extend(Change(path=path, difference=Difference.REMOVE) for path in gone if exists(reader, path))
     return tuple(changes)
@@ -123,6 +124,7 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
         # In the same change as the files: a host never trusts a bundle of which it has only a part.
         content = record.encode()
         present = read_file(store, RECORD)
+        # Nothing is staged where nothing differs, so that such an install leaves no backup either.
         if isinstance(present, Fault) or present.data != content:
             transaction.stage(RECORD, mode=CERTIFICATE_MODE, content=content)
         _look_again(transaction, {path: entry.mode for path, entry in entries.items()}, bundle.files)
@@ -147,7 +149,10 @@ def _look_again(transaction: Transaction, modes: dict[str, int], files: dict[str
 def affected(steps: tuple[RestartStep, ...], changes: tuple[Change, ...]) -> tuple[RestartStep, ...]:
     """What has to be done with components after these changes: with those that read what has changed."""
     changed = {
-        change.path for change in changes if change.difference not in {Difference.KEEP, Difference.MODE}
+        # Another mode or owner leaves the bytes as components have read them.
+        change.path
+        for change in changes
+        if change.difference not in {Difference.KEEP, Difference.MODE}
     }
     return tuple(step for step in steps if changed & set(step.files))
 
@@ -159,6 +164,7 @@ def plan_going_back(store: Store, backup: str | None) -> Rollback:
         UsageError: There is no such backup, or nothing is installed.
     """
     installed = read_installed(store)
+    # Without a backup only the very first install can be undone.
     if store.backups() or backup is not None or installed is None:
         return plan_rollback(store, backup)
     paths = (*installed.paths, RECORD)

@@ -86,6 +86,7 @@ def unpack_kit(kit: Bundle, store: Store) -> bool:
     if not next(iter(store.walk()), None):
         with store.transaction() as transaction:
             for entry in kit.manifest.files:
+                # An empty directory has nothing that a backup could keep.
                 transaction.stage(entry.path, mode=entry.mode, content=kit.files[entry.path], backup=False)
             transaction.commit()
         return True

@@ -39,6 +39,7 @@ def carried_steps(steps: tuple[Restart, ...], inventory: Inventory) -> tuple[Res
             component=step.component,
             effect=step.effect,
             files=tuple(path.lstrip("/") for path in step.files),
+            # Who reads changed files by itself needs no command.
             commands=(*restart_commands(step, inventory.cluster), health_check(step, inventory.cluster))
             if step.effect is Effect.RESTART
             else (),

@@ -121,6 +121,7 @@ def _require_file(block: bytes) -> None:
         raise BundleError("the archive is cut off")
     if not any(block):
         raise BundleError("the archive has data after its end")
+    # The magic, a NUL and the version "00" of POSIX; GNU tar's own format has blanks here.
     if block[257:265] != b"ustar\x0000":
         raise BundleError("the archive is not in pkigen's canonical form")
     kind = block[156:157]

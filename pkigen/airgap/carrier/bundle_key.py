@@ -68,6 +68,7 @@ def is_signed(public: bytes, signature: bytes, message: bytes) -> bool:
     """Whether the holder of a key has signed a message."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    # What cannot be a key has signed nothing, either.
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -92,6 +92,7 @@ def requested_extensions(
     return tuple(
         extension
         for extension in extensions(content_of(desired), key, None)
+        # Whoever issues derives it from the key, whatever a request says.
         if not isinstance(extension.value, x509.SubjectKeyIdentifier)
     )
 
@@ -159,6 +160,7 @@ def _reviewed(data: bytes, desired: DesiredCertificate) -> Reviewed:
     fault = unproven(request)
     if fault is not None:
         return _refused(desired, RequestFault.NOT_PROVEN, f"the request {fault}")
+    # Only keys of these two kinds are certified; of another one there is nothing to hand on.
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         return _refused(desired, RequestFault.KEY, _other_algorithm(key, desired))
     deviations = tuple(
@@ -190,6 +192,7 @@ def _differences(
             RequestFault.SUBJECT,
             f"it asks for the subject {asked!r}, where the spec has {str(desired.subject)!r}",
         )
+    # The library parses extensions and attributes only when they are asked for.
     try:
         found = {extension.oid: extension for extension in request.extensions}
         strange = sorted(

@@ -45,6 +45,7 @@ def put_parts(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
     """
     target = _resolved(path)
     if isinstance(target, int):
+        # A duplicate: it is closed afterwards, and the process needs its own output for longer.
         _write_into(os.dup(target), parts)
     elif _is_special(target):
         _write_into(_opened(target), parts)
@@ -142,6 +143,7 @@ def _require_open_to_us(path: Path) -> None:
     status = path.lstat()
     if reason := _CLOSED.get(stat.S_IFMT(status.st_mode)):
         raise OSError(errno.EINVAL, reason)
+    # Its maker may read it, and would get what is written (fs.protected_fifos in proc_sys_fs(5)).
     if stat.S_ISFIFO(status.st_mode):
         _require_ours(status, "FIFO")
     if not os.access(path, os.W_OK):
@@ -170,6 +172,7 @@ def _replace(path: Path, parts: Iterable[bytes], *, mode: int) -> None:
             stream.flush()
             os.fsync(descriptor)
         Path(temporary).replace(path)
+    # An interruption by the user, too: nobody would look for the temporary file.
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

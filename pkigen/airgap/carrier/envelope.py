@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.airgap.carrier.bundle_key import BundleKey
 
 MAGIC = b"pkigen bundle 1\n"
+# What the label and age add to an archive fits in a mebibyte.
 LARGEST_BUNDLE = LARGEST_ARCHIVE + (1 << 20)
 _LENGTH = 4
 _SIGNATURE = len(MAGIC) + KEY_SIZE

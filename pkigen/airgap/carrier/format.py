@@ -102,6 +102,8 @@ class Manifest:
 
     def agrees_with(self, label: Label) -> bool:
         """Whether outside and inside say the same."""
+        # `created` and `reader` are of the sealing: the same tree gives the same archive, whenever and for
+        # whomever.
         inside = (self.kind, self.cluster, self.node, self.serial, self.expires)
         return inside == (label.kind, label.cluster, label.node, label.serial, label.expires)
 

@@ -40,6 +40,7 @@ def require_place(directory: Path) -> None:
     Raises:
         PkigenError: They cannot.
     """
+    # A link that leads nowhere is there, too: no directory can be made in its place.
     there = next(each for each in (directory, *directory.parents) if os.path.lexists(each))
     reason = (
         errno.ENOTDIR if not there.is_dir()
@@ -83,6 +84,7 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
                     hint=f"chmod 600 {path}; others may have read it already",
                 )
             data = bytearray()
+            # By what is read, not by the size that the system tells: a file may grow meanwhile.
             while len(data) <= limit and (chunk := os.read(descriptor, _CHUNK)):
                 data += chunk
         finally:

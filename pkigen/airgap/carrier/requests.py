@@ -74,6 +74,7 @@ class _Carried:
             kind=self.kind,
             cluster=self.cluster,
             node=self.origin,
+            # What is carried belongs to no ledger of its reader; `created` is what orders requests.
             serial=0,
             created=created,
             expires=created + VALIDITY,
@@ -176,6 +177,7 @@ def require_timely(requests: RequestSet, *, newest: str | None, now: datetime, a
             f"it has expired: made {made}, it could be approved until {timestamp(expires)}",
             hint=f"nothing was issued; {again}",
         )
+    # As text: `timestamp` always writes UTC in the same width, so it sorts like the moments.
     if newest is not None and made < newest:
         raise BundleError(
             f"it was made {made}, and a newer one, of {newest}, was approved already",

@@ -180,6 +180,7 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
         raise BundleError(
             "it is not a node's request", hint=f"{_UNCHANGED}; see `pkigen airgap authority sign`"
         )
+    # Only for what it refuses: a node that the spec has not, or whose keys the authority makes.
     wanted(inventory, label.node)
     earlier = known.numbered.get(requests.nonce)
     require_timely(requests, newest=_made_last(requests, last), now=now, again=_AGAIN)

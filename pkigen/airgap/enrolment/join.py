@@ -64,8 +64,10 @@ def join(bundle: Bundle, reader: Reader, *, directory: str | None = None) -> Joi
     made = dict(_identified(pem) for _, pem in pending.keys) if pending is not None else {}
     work = _Joining(bundle, reader, made, directory or layout.CERTIFICATES_DIRECTORY)
     work.join()
+    # Once more, for the paths that the keys have added.
     require_known(work.files, directory=directory)
     members = [
+        # A path that the manifest has not is that of a key.
         Member(path=path, mode=work.modes.get(path, KEY_MODE), data=work.files[path])
         for path in sorted(work.files)
     ]
@@ -92,6 +94,7 @@ class _Joining:
         for path, data in self._bundle.files.items():
             if path.endswith(_CERTIFICATE):
                 self._pair(path, data)
+            # Only a kubeconfig that came with the placeholder for its key takes one.
             elif with_client_key(data, b"") is not None:
                 self._kubeconfig(path, data)
         if self._without:

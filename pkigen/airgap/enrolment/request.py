@@ -152,6 +152,7 @@ def _again(
         raise BundleError(f"{when}, and is too old to be approved", hint=hint)
     if (asked.cluster, asked.origin) != (cluster, next(iter(items.values())).node):
         raise BundleError(f"{when}, and it is that of {asked.origin} in {asked.cluster}", hint=hint)
+    # Keys of other nodes are not known here; the authority compares with them.
     deviations = review_all(dict(asked.requests), items, {}).deviations
     if deviations:
         raise BundleError(f"{when}, and asks for something else than the spec: {deviations[0]}", hint=hint)

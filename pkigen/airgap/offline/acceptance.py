@@ -249,6 +249,7 @@ class _Acceptance:
         return {
             identifier: Delivered(certificate=certificate_pem(*chain), key=self._pending.keys.get(identifier))
             for identifier, chain in self._chains.items()
+            # What is in its place already is no change, and the ledger must not record it as one.
             if not self._is_there(identifier)
         }
 

@@ -98,6 +98,7 @@ def proposals(
     }
     certified = _certified(reader, requests.cluster if authority.described.is_shared else None)
     reviewed = review_all(asked, desired, {**certified, **_keys_of_cas(authority)})
+    # What is not in `desired` is refused by `_strangers`, which knows why.
     deviations = (str(each) for each in reviewed.deviations if each.id in desired)
     faults = (*_strangers(asked, inventory), *deviations)
     if faults:

@@ -87,6 +87,7 @@ def _collection(content: dict[str, Any], kind: Kind) -> Collection:
         (cluster_name_of(each["cluster"]), base64.b64decode(each["file"], validate=True))
         for each in content["files"]
     )
+    # Of two parts of one cluster, `part` would hand out the last one, and a person may have seen the first.
     if len(dict(parts)) != len(parts):
         raise ValueError
     return Collection(kind=kind, fleet=cluster_name_of(content["fleet"]), parts=parts)

@@ -104,6 +104,7 @@ def root_validity_of(inventory: Inventory, given: timedelta | None) -> timedelta
         UsageError: Somebody does, and there is no root.
     """
     if given is None:
+        # So long that each CA below it can be renewed once for its whole validity.
         return 2 * inventory.cluster.spec.certificates.ca_validity
     if inventory.ca_keys is CAKeys.OFFLINE:
         raise UsageError(
@@ -239,6 +240,7 @@ def _planned_cas(inventory: Inventory, root_validity: timedelta, owner: str) -> 
             files=_ROOT_FILES,
             content=CertificateContent(
                 # X.520 allows 64 characters (RFC 5280 appendix A.1, ub-common-name).
+                # Of a longer name the end is kept, which says that it is a root.
                 subject=Subject(common_name=name[-64:]),
                 sans=SANs(),
                 profile=Profile.OFFLINE_ROOT,
@@ -376,7 +378,9 @@ def _chain(reader: Reader, files: KeyPairFiles, *, now: datetime | None) -> tupl
         if fault is not None:
             raise AuthorityError(f"{fault.path} {fault.message}", hint="an authority has both files of a CA")
     chain = tuple(link for link in (observed.certificate, *observed.chain) if link is not None)
+    # A second before the first link ends, everything about the chain is judged but its end.
     moment = now or min(link.not_valid_after_utc for link in chain) - timedelta(seconds=1)
+    # The site's CAs must fit below a root's path length (RFC 5280 4.2.1.9).
     below = 1 if files == _ROOT_FILES else 0
     reason = unfit(chain, public_key=observed.public_key, now=moment, below=below)
     if reason is not None:
@@ -405,7 +409,9 @@ def record_entries(
     for path in transaction.staged_paths:
         view.note(path)
     existing, authority = read_ledger(store), observe_authority(view)
+    # As a slice, so that an authority that was never recorded differs as well.
     if (authority,) != recorded_authorities(existing)[-1:]:
         entries = [*entries, recorded_entry("", authority)]
     ledger, _ = appended(existing, entries, now=now)
+    # No backup: the ledger is only appended to, so an older one says nothing that this one does not.
     transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)

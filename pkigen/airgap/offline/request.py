@@ -84,6 +84,7 @@ def ask(inventory: Inventory, store: Store, identifiers: Iterable[str], tools: T
         origin=inventory.cluster.name,
         created=tools.now.replace(microsecond=0),
         nonce=tools.entropy(NONCE_SIZE).hex(),
+        # Certificates are public: their answer is sealed to nobody.
         recipient=None,
         requests=tuple(sorted(requests.items())),
     )
@@ -161,6 +162,7 @@ def ask_outstanding(
         StoreError: The directory could not be written; it is unchanged.
     """
     plan = planner.plan(store, selection=selection)
+    # A new directory first: a request is signed with its bundle key.
     if read_lock(store) is None:
         make_own_keys(plan, planner.inventory, store, tools)
         plan = planner.plan(store, selection=selection)
@@ -196,6 +198,7 @@ def require_current(
         reason = None
     else:
         # What has become due since the request was made can wait for the next one.
+        # A CA that is asked for may have ended: as one that is revived, it does not stand against the plan.
         unasked = selection_of(selection.ids | (asked & {ca_id(ca) for ca in CA}), timedelta())
         reason = outdated(pending, planner.plan(store, selection=unasked), planner.inventory)
     if reason is not None:
