@@ -130,5 +130,6 @@ def sign_token(
     text = sign(claims, key, entropy=entropy)
     identifier = f"serviceaccount:{claims.namespace}:{claims.account}"
     entry = LedgerEntry(event=Event.SIGNED, id=identifier, reason=None, facts=token_facts(read(text)))
+    # On record before it is handed out: what the ledger does not know cannot be named to revoke it.
     record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)
     return text

@@ -21,6 +21,7 @@ _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 # 16 of 36 characters are 82 bits: nobody guesses them at an API server within a token's life.
 _ID_LENGTH, _SECRET_LENGTH = 6, 16
 _TOKEN = re.compile(r"([a-z0-9]{6})\.([a-z0-9]{16})")
+# `BootstrapGroupPattern` (cluster-bootstrap/token/api): with any other group the whole token is refused.
 _GROUP = re.compile(r"system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]")
 DEFAULT_GROUP = "system:bootstrappers:kubeadm:default-node-token"
 """What kubeadm binds to `system:node-bootstrapper` (`kubeadm/app/constants`)."""
@@ -115,6 +116,8 @@ def discovery_manifest(trust_bundle: bytes, server: str) -> str:
     compared with the CA in it. It holds nothing secret, and everybody may read it.
     """
     cluster = NamedEntry(
+        # kubeadm leaves the name empty, too (`clusterinfo.go`): a joining node takes the only cluster that
+        # there is.
         name="",
         fields={"certificate-authority-data": base64_text(trust_bundle), "server": server},
         origin=PurePath(),

@@ -69,6 +69,7 @@ def _of_first(
             *_signed_by(chain, own, cluster),
             *(explanation.explain(cluster, own.id) or ()),
         )
+    # Of etcd's and the front proxy's CAs it is no credential of a user of the API server.
     if use is _CertificateRole.CLIENT and _issuer(chain, use, cluster) in {None, CA.KUBERNETES}:
         found = of_certificate(leaf, now=now)
         lines = (*credential_lines(found, now=now), *explanation.of_credential(found, cluster))
@@ -179,6 +180,8 @@ def _refusal(
     names = extension_of(chain[0], x509.SubjectAlternativeName)
     name = ""
     if use in {_CertificateRole.SERVER, _CertificateRole.PEER} and names is not None:
-        name = name_text(next(iter(names.value))).removeprefix("*.")
+        name = name_text(next(iter(names.value)))
+        # A wildcard stands for one label (crypto/x509, `matchHostnames`): the domain itself is another name.
+        name = f"any{name[1:]}" if name.startswith("*.") else name
     verifier = PathVerifier(cluster.now)
     return verifier.server(chain, anchors, name) if name else verifier.client(chain, anchors)

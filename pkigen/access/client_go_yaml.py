@@ -28,6 +28,7 @@ def misread(node: YAMLNode) -> Iterator[tuple[ScalarNode, str]]:
     match node:
         case ScalarNode() if node.plain and isinstance(node.value, str):
             found = _BOOLEANS.get(node.text)
+            # goyaml takes underscores out before it reads a number (`resolve`).
             if found is None and _NUMBER.fullmatch(node.text.replace("_", "")):
                 found = "a number"
             if found is not None:

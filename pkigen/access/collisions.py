@@ -74,6 +74,7 @@ class _Names:
     """The names that files have given so far, and what each stands for."""
 
     def __init__(self, configs: Sequence[Kubeconfig], resolve: Resolve) -> None:
+        # The names of all files at once, so that no new name takes one that a later file has.
         self._used = {
             section: {name for each in configs for name in each.entries[section]} for section in _ORDER
         }
@@ -121,6 +122,7 @@ class _Names:
         yield name
         for number in itertools.count(2):
             candidate = f"{name}-{number}"
+            # A name that was given to something may stand for the very same; `_named` compares.
             if candidate not in self._used[section] or candidate in self._meanings[section]:
                 yield candidate
 

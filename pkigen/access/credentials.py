@@ -202,6 +202,7 @@ def _with(found: Credential, *, faults: tuple[str, ...], details: tuple[str, ...
 
 def content(entry: NamedEntry, name: str, read: Callable[[Path], bytes | str]) -> bytes | str | None:
     """A field's bytes, in the kubeconfig or in the file that it names; None where neither is given."""
+    # Where both are given, the data counts (client-go, `dataFromSliceOrFile`).
     if entry.text(f"{name}-data"):
         return entry.data(f"{name}-data")
     path = entry.text(name)

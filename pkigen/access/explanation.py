@@ -165,6 +165,7 @@ def _rights_in(inventory: Inventory, credential: Credential) -> tuple[str, ...] 
         return by_group or None
     kinds = (item.kind.rights for item in own if item.kind.rights)
     rights = dict.fromkeys((*_user_rights(inventory, name), *by_group, *kinds))
+    # Beside rights by a group, "none of its own" would be misleading.
     if by_group:
         rights.pop(_NO_BINDING, None)
     return tuple(rights)
@@ -225,6 +226,7 @@ def revocation_of(certificate: x509.Certificate, inventory: Inventory) -> Revoca
 
 def _ca(item: DesiredCertificate) -> Iterator[str]:
     yield "  verifies:     everything it has signed; it is never presented itself"
+    # Another generation than the signing one has its slot in its id, such as `ca-next`.
     signs = item.id == item.kind.name
     stops = item.kind.stops if signs else "nothing: it is only trusted beside the signing CA"
     yield f"  on expiry:    {stops}"

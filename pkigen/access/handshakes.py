@@ -46,6 +46,7 @@ def explained(failure: HandshakeFailure, known: Known | None) -> Iterator[str]:
         known: The cluster, where one is known.
     """
     match failure:
+        # Before the others: no CA has signed what these two serve, whatever the message complains of.
         case failure_kinds.UnknownAuthority() | failure_kinds.WrongName() if (
             failure.listener in _SIGNED_BY_THEMSELVES
         ):

@@ -125,6 +125,7 @@ def _others(
     remarks: list[str] = []
     for entry in entries:
         arn = _arn(entry, _ARN_KEYS[key])
+        # The mappings of nodes stay whatever is pruned: without them no node could come in.
         if key == _ROLES and _is_node(entry):
             kept.append(entry)
         elif arn.lower() in given_up:

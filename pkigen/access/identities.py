@@ -122,6 +122,7 @@ def declared(inventory: Inventory, name: str) -> User | None:
 def _taken(user: str, inventory: Inventory) -> str | None:
     """Why a certificate of this name would pass for a component's, by its CN; None where it would not."""
     for certificate in inventory.certificates.values():
+        # A person's name may be signed for again; only those of components are taken.
         person = isinstance(certificate.location, InKubeconfig) and certificate.node is None
         own = certificate.issuer is CA.KUBERNETES and certificate.profile is Profile.CLIENT and not person
         if own and certificate.subject.common_name == user:

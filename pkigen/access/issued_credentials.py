@@ -21,6 +21,7 @@ REQUESTED: Final = "request:"
 """What the ledger puts before the name of whoever brought a request of his own."""
 PERSON: Final = "user:"
 ACCOUNT: Final = "serviceaccount:"
+# In RFC 4514's text a comma inside a value is escaped: it begins no attribute.
 _MASTERS: Final = re.compile(rf"(?<!\\)(?:^|,)O={re.escape(MASTERS)}(?:,|$)")
 _KINDS: Final = {kind.name: kind for kind in CERTIFICATES}
 
@@ -46,6 +47,7 @@ def issued_credentials(ledger: bytes) -> Iterator[IssuedCredential]:
     """Everything that the ledger knows, CAs left out, the oldest of each kind of line first."""
     for event in CERTIFYING:
         for line in lines_of(ledger, event):
+            # A line that is damaged, or tells of no credential, hides no other.
             with suppress(ValueError, KeyError, TypeError):
                 yield _of_line(line)
 

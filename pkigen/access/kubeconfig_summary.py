@@ -95,6 +95,7 @@ def next_ending(endings: list[Ending], *, now: datetime) -> Iterator[str]:
     coming = sorted((ending for ending in endings if ending.when > now), key=lambda ending: ending.when)
     for ending in past:
         yield f"broken now: since {ending.when:%Y-%m-%d %H:%M} UTC {ending.what}"
+    # What is to come matters once nothing is broken already.
     if coming and not past:
         yield f"next:       {coming[0].when:%Y-%m-%d %H:%M} UTC {coming[0].what}"
 
@@ -130,6 +131,7 @@ def _trusts(data: bytes | str | None, endings: list[Ending], now: datetime) -> I
     for certificate in parsed:
         end = certificate.not_valid_after_utc
         yield f"trusts:     {subject_of(certificate)} until {end:%Y-%m-%d} ({time_left(end, now)})"
+    # The last one of the bundle: until then the server may still present what it accepts.
     last = max(certificate.not_valid_after_utc for certificate in parsed)
     endings.append(Ending(when=last, what="the CA expires, and kubectl refuses the server's certificate"))
 

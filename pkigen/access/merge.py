@@ -156,6 +156,7 @@ def _blocks(content: bytes, key: str, path: str, whose: str) -> bytes:
     # what is embedded is handed on.
     block = rb"-----BEGIN (%b)-----[ \t]*\r?\n[A-Za-z0-9+/=\s]+?-----END \1-----[ \t]*(?:\r?\n|\Z)" % label
     found = b"".join(match[0] for match in re.finditer(block, content))
+    # EC PARAMETERS alone are no key.
     if what.encode().upper() not in found:
         raise AccessError(
             f"{path}, which the {whose} names as its {key}, holds no {what} in PEM",
@@ -214,6 +215,7 @@ def _conflict(section: Section, first: NamedEntry, other: NamedEntry) -> str:
 def _changed_meanings(config: Kubeconfig, entries: dict[Section, dict[str, NamedEntry]]) -> Iterator[str]:
     """A context whose cluster or user another file decides: what it opens is not what its author meant."""
     for name, context in config.entries[Section.CONTEXT].items():
+        # The context of this name is another file's, so what this one means counts nowhere.
         if entries[Section.CONTEXT][name].origin != context.origin:
             continue
         for section in (Section.CLUSTER, Section.USER):

@@ -43,9 +43,11 @@ def recognise(text: str) -> Failure | None:
         text: The message, with whatever stands around it; also as the JSON of a Status, or a line of a log.
     """
     lines = text.replace("\r\n", "\n")
+    # Names out of the message are printed again: no control character may reach the terminal with them.
     shown = "".join(
         each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in lines
     )
+    # In the JSON of a Status quotes are escaped, and some programs print curly ones.
     plain = shown.replace('\\"', '"').translate(_QUOTES)
     for pattern, failure in _PATTERNS:
         match = pattern.search(plain)
@@ -58,6 +60,7 @@ _QUOTES = {ord(curly): "'" for curly in "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT 
 
 
 def _pattern(*alternatives: str) -> re.Pattern[str]:
+    # Repetitions of any character are bounded: a log of megabytes must not take forever to search.
     return re.compile("|".join(alternatives), re.IGNORECASE)
 
 
@@ -79,8 +82,8 @@ _NO_CERTIFICATE = _pattern(
     r"received fatal alert: certificate_required",  # Java
     r"received alert \[116\]",  # GnuTLS
 )
-# The alert that a server's log quotes was sent by its client (RFC 8446 6.2): "remote error".
 _REVOKED = _pattern(r"127\.0\.0\.1:0/this-credential-is-revoked")  # desired/rendering/authorization
+# The alert that a server's log quotes was sent by its client (RFC 8446 6.2): "remote error".
 _REFUSED_SERVER = _pattern(
     r"(?:tls handshake error from|rejected connection|failed to serve tls).{0,500}?"
     r"remote error: tls: (?:bad|unknown|revoked) certificate"
@@ -273,6 +276,7 @@ def _dialled(text: str) -> str | None:
         return None
     given = {key: value for key, value in match.groupdict().items() if value is not None}
     port = next((given.pop(key).removeprefix(":") for key in _PORTS if key in given), None)
+    # One alternative has matched: without the port, its place is all that is left.
     (place,) = given.values()
     if port is None:
         return f"{place}:443" if "url" in given else place
@@ -304,6 +308,7 @@ def _listener(text: str) -> Listener | None:
     found = _LISTENERS.get((dialled or "").rpartition(":")[2])
     if found is not None:
         return found
+    # Dialled at a port of no component: the words of others around it say nothing of this server.
     if dialled is not None or not _ETCD.search(text):
         return None
     return Listener.ETCD_PEER if _PEER.search(text) else Listener.ETCD

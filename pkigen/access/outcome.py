@@ -138,6 +138,7 @@ def _refusal(text: str, token: tokens.Token, keys: tuple[bytes, ...], cluster: C
         return "none of its service account keys has signed it"
     if token.claims.get("iss") not in {trust.issuer, _LEGACY_ISSUER}:
         return f"its issuer is {trust.issuer}"
+    # A Secret's token names no audience: the API server takes it for itself (`serviceaccount/jwt.go`).
     if token.audiences and not set(token.audiences) & set(trust.audiences):
         return f"its API servers are {', '.join(trust.audiences)}"
     return next(iter(token_faults(token, cluster.now)), None) or _other_account(token, cluster)

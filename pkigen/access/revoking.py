@@ -49,9 +49,11 @@ if TYPE_CHECKING:
 
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
 _FINGERPRINT: Final = 64
+# Shorter words of hexadecimal digits are rather names than serial numbers.
 _SHORTEST_SERIAL: Final = 8
 _NODE: Final = "node:"
 _SIGNING_FLAG: Final = "cluster-signing-duration"
+# Of `ClusterSigningDuration` (`controller/certificates/signer/config/v1alpha1/defaults.go`).
 _SIGNING_DEFAULT: Final = timedelta(days=365)
 _MASTERS_MESSAGE: Final = (
     f"it is in the group {MASTERS}, which passes before every authorizer: no list keeps it out"
@@ -185,6 +187,7 @@ class RevocationScope:
     def _anchors(self) -> tuple[x509.Certificate, ...]:
         """Every generation of the CA that API servers may accept clients of."""
         slots = self.inventory.rotations.slots(ca_id(CA.KUBERNETES))
+        # Every generation: a certificate of the previous one lets somebody in for as long as that is trusted.
         bundles = (
             observe_bundle(self.reader, ca_location(CA.KUBERNETES, slot).certificate) for slot in slots
         )
@@ -278,6 +281,7 @@ class RevocationScope:
     ) -> Iterator[IssuedCredential]:
         for each in wanted:
             is_over = each.expires is not None and each.expires <= self.now
+            # What was issued at an unknown time counts as issued before.
             is_later = before is not None and each.issued is not None and each.issued >= before
             if each.refusal is None and not is_over and not is_later:
                 yield each

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from pkigen.crypto.algorithms import KeyAlgorithm
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
+from pkigen.crypto.keys import ALGORITHMS, load_own_private
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
 from tests.access.made_requests import plain, request
 from tests.access.team_cluster import UID
 from tests.cli.program import DAY, NOW
@@ -246,6 +252,25 @@ def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
         ),
     ):
         assert expected in explained(place, other / file, "-C", place.tree)
+
+
+def test_a_wildcard_comes_first(place: TeamCluster) -> None:
+    """What it stands for is verified by, not the domain below it, which it does not name."""
+    authority, key = ((place.tree / f"pki/ca.{ending}").read_bytes() for ending in ("crt", "key"))
+    issued = issue(
+        CertificateContent(
+            subject=Subject(common_name="web"),
+            sans=SANs.of("*.apps.example", "web.example"),
+            profile=Profile.SERVER,
+            validity=DAY,
+        ),
+        key=ALGORITHMS[KeyAlgorithm.ECDSA_P256].generate(),
+        issuer=Issuer(certificate=x509.load_pem_x509_certificate(authority), key=load_own_private(key)),
+        now=NOW,
+        entropy=secrets.token_bytes,
+    )
+    served = place.write("w.crt", certificate_pem(issued.certificate))
+    assert "this cluster: its ca signed it" in explained(place, served, "-C", place.tree)
 
 
 def test_what_was_issued_before(place: TeamCluster) -> None:
