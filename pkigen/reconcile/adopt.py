@@ -111,10 +111,13 @@ def take_over(
                 staging.stage_private(each.path, each.content)
             else:
                 staging.stage(each.path, each.mode, each.content)
+        # As in `apply`: the vault lists the private files that are there by now.
         staging.seal()
         # With the rotation that is under way, where the nodes trust two generations.
         planner = planner.at(staging.view)
         records = dict(_records(planner, staging.view, idle))
+        # Surveyed twice: as if pkigen had made everything, which tells what differs, and with the records of
+        # that.
         known = replace(planner, inventory=replace(planner.inventory, adopted=records))
         lock = LockBuilder(inventory=known.inventory, templates=planner.renderer.overrides())
         advice: Counter[Reason] = Counter()
@@ -123,6 +126,7 @@ def take_over(
         for surveyed in _survey(known, staging.view).objects():
             lock.add(Summary.of(surveyed))
             objects += 1
+            # One for each object: the first finding is the one that decides (`checks.CHECKS`).
             advice.update(finding.reason for finding in surveyed.advice[:1])
             if not isinstance(surveyed.action, Keep):
                 due.append(surveyed.action.id)
@@ -160,6 +164,7 @@ def _records(
     for surveyed in survey.objects():
         item = surveyed.item
         faults.extend(_hard_faults(surveyed, view, outside))
+        # First of the two: it has to see the key of every certificate, whatever is found about that.
         if not (_repeats(surveyed, keys) or surveyed.findings):
             continue
         if isinstance(item, DesiredCertificate) and surveyed.observed is not None:
@@ -208,6 +213,7 @@ def _hard_faults(surveyed: Surveyed, view: StagedView, outside: _Outside) -> Ite
         or _is_of_kubelet(surveyed, view)
     )
     for finding in () if is_excused else surveyed.findings:
+        # `TOLERATED` has the useless ones as well, for what may be absent; this object is needed.
         if finding.reason in _USELESS or finding.reason not in TOLERATED | TIME_REASONS:
             is_named = surveyed.item.id in finding.detail
             yield finding.detail if is_named else f"{surveyed.item.id}: {finding.detail}"
@@ -239,6 +245,7 @@ def _may_be_absent(surveyed: Surveyed, outside: _Outside) -> bool:
             return node in outside.apart
         case DesiredCopy(ca=CA() as ca) if ca in outside.cas:
             return True
+        # Only pkigen has such a file: kubeadm signs with `ca.crt` (`app/phases/controlplane/manifests.go`).
         case DesiredCopy(material=material):
             return material is MaterialKind.SIGNING_CERTIFICATE
         case _:

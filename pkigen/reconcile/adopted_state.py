@@ -137,6 +137,7 @@ def _modes(modes: Iterable[int]) -> str:
 
 def _identity(reader: Reader, data: bytes) -> str:
     """A digest of a file: of the public half where it is a private key."""
+    # Keys of an encrypted authority are age files, which begin so (`crypto.age`).
     public = key_identity(reader, data) if b"PRIVATE KEY" in data or data.startswith(b"age-") else data
     return hashlib.sha256(public.encode() if isinstance(public, str) else public).hexdigest()
 

@@ -85,6 +85,7 @@ def apply_plan(
         if agreed is not None:
             bench.staging.record(agreed_entry(agreed))
         _stage(plan, bench, held)
+        # Of the staged manifests: what the cluster will lack is what these no longer have.
         _remember(plan, bench, held)
         _look_again(plan, bench, held)
         if inspect is not None:
@@ -136,10 +137,12 @@ def _stage(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
     staging.move(plan.moves)
     changes = {action.id: action for action in plan.changes if action.id not in held}
     _make(changes, bench)
+    # Removals come last: what moves is read at its former place while it is made.
     for action in changes.values():
         if isinstance(action, Remove):
             _remove(action, staging)
     source.end(staging)
+    # Only one that differs: whatever is staged leaves an older file in the backup.
     if bench.tools.spec is not None and not holds_spec(staging.view, bench.tools.spec):
         staging.stage(layout.SPEC_FILE, layout.PUBLIC_MODE, bench.tools.spec)
     # The vault's own files last: they list the private files that there are by then.
@@ -151,6 +154,7 @@ def _make(changes: Mapping[str, Action], bench: Workbench) -> None:
     pending = [
         item
         for item in bench.inventory.items
+        # A kubeconfig is written together with the certificate in it.
         if not isinstance(item, DesiredKubeconfig) and item.id in changes
     ]
     # In this order: showing progress may start a thread, and a process with threads should not fork.
@@ -250,6 +254,7 @@ def _is_judged_anew(plan: Plan, earlier: LockBuilder, bench: Workbench) -> bool:
     """Whether a change concerns what other objects are compared with: the authority above all."""
     authority = f"{layout.AUTHORITY}/"
     return (
+        # The very same object: of any other inventory it is not known what was looked at.
         earlier.inventory is not bench.inventory
         or bool(plan.moves or plan.rotated or plan.withheld or plan.revocation != UNCHANGED)
         or any(path.startswith(authority) for path in bench.staging.view.changed)

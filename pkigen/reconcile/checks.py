@@ -105,6 +105,7 @@ def issuer_known(case: Case) -> Finding | None:
         )
     try:
         certificate.verify_directly_issued_by(case.issuer)
+    # ValueError for an issuer of another name, TypeError for one whose key can sign nothing.
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return Finding(
             reason=Reason.UNKNOWN_ISSUER,

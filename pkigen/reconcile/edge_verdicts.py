@@ -113,6 +113,7 @@ def judged(
         shared(verdicts.of, parts, hands.for_objects(len(edges))) as found,
         progress.over("verifying TLS edges", len(edges)) as step,
     ):
+        # Where no processes share them, they are judged here.
         for edge, verdict in zip(edges, found or map(verdicts.of, edges), strict=True):
             yield _connection(edge, verdict)
             step()
@@ -155,6 +156,7 @@ class EdgeVerdicts:
         return tuple(self._verdict(edge, shown) for shown in _shown(edge))
 
     def _verdict(self, edge: Edge, shown: _Shown) -> EdgeVerdict:
+        # An edge at a time: remembered for longer, the files of all nodes would stay in memory.
         self._tree.forget()
         identifier, trust = shown.certificate, shown.bundle
         if self._unknown.intersection((identifier, trust)) or self._is_hidden(identifier, trust):
@@ -270,5 +272,6 @@ def _connection(edge: Edge, verdicts: Sequence[EdgeVerdict]) -> Connection:
 
 def _end(chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate]) -> datetime:
     """The earliest end along the chain, that of the CA in the bundle included."""
+    # Of several anchors with that name the last to end: through which one a path goes is not known here.
     above = [each.not_valid_after_utc for each in anchors if each.subject == chain[-1].issuer]
     return min((*(each.not_valid_after_utc for each in chain), *sorted(above)[-1:]))

@@ -114,8 +114,10 @@ def encryption_diff(
         known: The real keys, in their order, as far as they are known.
         keys: How many keys it gets.
     """
+    # As long as real keys are, so that nothing but the secret itself can differ.
     places = tuple(base64.b64encode(hashlib.sha256(str(each).encode()).digest()) for each in range(keys))
     present, after = before, renderer.file(item, secrets=places)
+    # The last may not be known yet: this very change makes it.
     for real, place in zip(known, places, strict=False):
         if real is not None:
             present = _keys_replaced(present, real, place)

@@ -106,10 +106,12 @@ _FILE_READERS: dict[FileKind, tuple[ComponentName, Effect]] = {
     FileKind.KUBE_PROXY_FLAGS: (ComponentName.KUBE_PROXY, Effect.RESTART),
     FileKind.KUBELET_CONFIGURATION: (ComponentName.KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_CONFIGURATION: (ComponentName.KUBE_PROXY, Effect.RESTART),
+    # A kubeconfig is read at start alone; only files that it names may be read again (`_effect_of`).
     FileKind.CONTROLLER_MANAGER_KUBECONFIG: (ComponentName.CONTROLLER_MANAGER, Effect.RESTART),
     FileKind.SCHEDULER_KUBECONFIG: (ComponentName.SCHEDULER, Effect.RESTART),
     FileKind.KUBELET_KUBECONFIG: (ComponentName.KUBELET, Effect.RESTART),
     FileKind.KUBE_PROXY_KUBECONFIG: (ComponentName.KUBE_PROXY, Effect.RESTART),
+    # It is read again by --encryption-provider-config-automatic-reload alone, which is off by default.
     FileKind.ENCRYPTION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RESTART),
     # kubernetes#123525 (v1.30, the first that reads it): it watches the file; see `_at_start_alone`.
     FileKind.AUTHENTICATION_CONFIGURATION: (ComponentName.API_SERVER, Effect.RELOADS),
@@ -207,6 +209,7 @@ def _keeps_its_own(node: str | None, cluster: ClusterSpec) -> bool:
     pkg/kubelet/certificate/transport.go: its own transport takes the place of client-go's, which reads again.
     """
     named = next(each for each in cluster.spec.nodes if each.name == node)
+    # Of a kubelet whose files are not pkigen's nobody knows here what it has: it may have one.
     return not cluster.manages(ManagedFiles.KUBELET) or own_kubelet_certificate(cluster, named) is not None
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Tree
 
 # cfssl and "Kubernetes the hard way" name them so; others by what is in them.
+# The longer endings come first: `ca-key.pem` ends like a certificate, too.
 _READ_AS = (
     ("-key.pem", ".key"), (".key.pem", ".key"), (".pem", ".crt"), (".cer", ".crt"), (".der", ".crt"),
     (".crt", ".crt"), (".key", ".key"),

@@ -277,6 +277,7 @@ def _place(item: DesiredCertificate, pem: bytes, key: bytes | None, bench: Workb
 def _place_key(item: DesiredCertificate, path: str, key: bytes | None, staging: Staging) -> None:
     """Stage the key of a certificate; one that stays gets the mode that it must have."""
     if key is None:
+        # A CA's key is the vault's to keep, and a key that is on its node alone is not here.
         if item.issuer is not None and not item.key_is_elsewhere:
             staging.set_modes({path: layout.KEY_MODE})
     elif item.issuer is None:

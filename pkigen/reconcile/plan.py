@@ -142,6 +142,7 @@ class Plan:
     @property
     def advice(self) -> tuple[Action, ...]:
         """What was taken over from another maker, is not as pkigen makes it, and is kept until it is due."""
+        # Exactly `Keep`: what waits for the offline authority, or for a node, is a kind of it.
         return tuple(each for each in self.actions if type(each) is Keep and each.reason is not None)
 
     @property

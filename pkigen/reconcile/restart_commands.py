@@ -26,6 +26,7 @@ def restart_commands(step: Restart, cluster: ClusterSpec) -> tuple[str, ...]:
     if step.member is not None:
         return _membership_commands(step, cluster)
     if step.copies:
+        # Before anything is stopped: what is to start next must be there.
         return (*_arrived(step, cluster), *_removal_commands(step), *_restarted(step, cluster.spec.runtime))
     forgotten = (f"rm -f {shlex.quote(path)}" for path in step.forgets)
     return (*_removal_commands(step), *forgotten, *_start_commands(step, cluster.spec.runtime))
@@ -152,6 +153,7 @@ def health_check(step: Restart, cluster: ClusterSpec) -> str:
         probe = "kubectl --kubeconfig /etc/kubernetes/controller-manager.conf get --raw /readyz"
     else:
         # In quotes also where the shell needs none: an IPv6 address is a pattern to it.
+        # Whether it answers is asked, and not who it is: some sign their serving certificate themselves.
         probe = f"curl --fail --silent --insecure {quoted(health_url(step, cluster))}"
     return f"until {probe} >/dev/null; do sleep 1; done"
 
@@ -168,6 +170,7 @@ def health_url(step: Restart, cluster: ClusterSpec) -> str:
             return f"{pods.controller_manager_target(cluster).url}/healthz"
         case ComponentName.SCHEDULER:
             return f"{pods.scheduler_target(cluster).url}/healthz"
+        # `ProxyHealthzPort`, and below it `KubeletHealthzPort` (pkg/cluster/ports/ports.go).
         case ComponentName.KUBE_PROXY:
             return "http://127.0.0.1:10256/healthz"
         case _:

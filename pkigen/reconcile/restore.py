@@ -204,6 +204,7 @@ def roll_back(
         if lock is not None:
             entries.append(recorded_entry(lock_digest(lock), observe_authority(view)))
         ledger, head = appended(existing, entries, now=now)
+        # Without a backup of its own: the ledger is what never goes back.
         transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
         if lock is not None:
             transaction.stage(layout.LOCK_FILE, mode=layout.PUBLIC_MODE, content=with_ledger(lock, head))
@@ -238,6 +239,7 @@ def kept_content(store: Store, restore: Restore) -> FileContent:
 def _asked(store: Store, restore: Restore, states: Sequence[tuple[BackupInfo, BackupEntry]]) -> Demands:
     """What the change of a file asks for in both directions; nothing where no component is started by it."""
     # Only of a file that is there before and after can a change be told.
+    # That is `etcd/ca.crt` and `front-proxy-ca.crt`, too: bundles, in which the order alone may be new.
     if not restore.is_back and restore.path.endswith("ca.crt"):
         return Demands(forth=Reason.ORDER_CHANGED) if _is_reordered(store, restore, states) else Demands()
     if restore.is_back or not (defines_component(restore.path) or restore.path.endswith(_OF_KUBELET)):
@@ -257,6 +259,7 @@ def _is_reordered(store: Store, restore: Restore, states: Sequence[tuple[BackupI
         if entry.action is not BackupAction.CREATED
     ]
     present = store.read(restore.path).data
+    # As text, without reading them: pkigen writes equal certificates as equal blocks.
     found = {tuple(sorted(data.split(_END_OF_CERTIFICATE))) for data in (*kept, present)}
     return len(found) == 1 and kept[-1] != present
 

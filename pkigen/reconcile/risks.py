@@ -75,6 +75,7 @@ def new_ca(case: RiskCase) -> Iterator[str]:
     for action in case.plan.changes:
         # Create as well: the CA's files are gone, and its leaves are still there.
         # A renewal keeps the key, so that everything that the CA has signed stays valid.
+        # For everything else this gives None, which is no leaf's issuer.
         if isinstance(action, Create | Reissue) and authorities.get(action.id) in issuers:
             yield (
                 f"it makes a new {action.id} CA although certificates of the present one exist: "

@@ -231,6 +231,7 @@ def _copy_commands(copy: Copy, node: Node) -> Iterator[str]:
         ways = [parent for path in copy.only for parent in _ways(path)]
         filters = [f"--include={path}/" for path in dict.fromkeys(ways)]
         filters += [f"--include={path}/**" for path in copy.only] + ["--exclude=*"]
+    # Not -a: owners, groups and links of this machine mean nothing on a node.
     words = ("rsync", "-rptc", "--delay-updates", "--chown=root:root", *map(shlex.quote, filters))
     yield " ".join((*words, f"{copy.source}/", f"root@{host}:/"))
 

@@ -88,6 +88,7 @@ class Staging:
                 content = self._store.read(move.source)
                 self.stage(move.target, content.mode, content.data)
         for move in moves:
+            # A place that another file has moved into is not empty: removing would take that one.
             if move.source not in targets:
                 self.remove(move.source)
 
@@ -130,6 +131,7 @@ class Staging:
         written = recorded_entry(lock.digest(authority), authority)
         ledger, head = appended(existing, [*([gap] if gap else []), *self._entries, written], now=now)
         self._transaction.stage(layout.LEDGER_FILE, mode=layout.SECRET_MODE, content=ledger, backup=False)
+        # With the first lock file only: whoever edits or deletes it later has meant to.
         if known is None and not exists(self._store, layout.GITIGNORE_FILE):
             ignored = layout.GITIGNORE.encode()
             self._transaction.stage(layout.GITIGNORE_FILE, mode=layout.PUBLIC_MODE, content=ignored)

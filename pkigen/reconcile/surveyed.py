@@ -39,6 +39,7 @@ class Selection:
 
     def chosen(self, identifier: str, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """What is found about an object, as far as it is to be acted on."""
+        # What is wrong anyway keeps its own reason, which says more than that somebody asked.
         if not findings and identifier in self.ids | self.requested:
             return (Finding(reason=Reason.REQUESTED, detail="asked for"),)
         # Age alone is no reason then; everything else still is.

@@ -150,6 +150,7 @@ class _Verification:
             yield from self._revoked(summary)
         yield from self._unexpected()
         yield from self._open_in_backups()
+        # A checkout has the modes and owners that Git gives it, and no ledger.
         if self._tree is self._store:
             yield from self._lapses()
             yield from self._records(lock)
