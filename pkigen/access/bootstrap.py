@@ -89,6 +89,7 @@ def secret_manifest(
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": f"bootstrap-token-{token.id}", "namespace": "kube-system"},
+            # In the clear, as nobody could compare it in base64; the API server moves it to `data`.
             "stringData": data,
             "type": "bootstrap.kubernetes.io/token",
         }

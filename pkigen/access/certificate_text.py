@@ -156,6 +156,7 @@ _JUDGES = {
 def _other_ca(certificate: x509.Certificate, cluster: explanation.Cluster) -> str:
     for ca, anchors in explanation.trust_bundles(cluster):
         for anchor in anchors:
+            # The key before the name: a renewed CA has the same key, another cluster's often the same name.
             if public_der(anchor.public_key()) == public_der(certificate.public_key()):
                 return f"trusts it as {ca_id(ca)}, with another certificate for the same key"
             if anchor.subject == certificate.subject:

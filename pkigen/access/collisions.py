@@ -113,6 +113,7 @@ class _Names:
                     origin=entry.origin,
                 )
             )
+        # The first one's: under this name only the very same comes after it.
         named = replace(entry, name=name)
         self._used[section].add(name)
         meanings.setdefault(name, replace(named, fields=fields))

@@ -54,6 +54,7 @@ def file_text(
     request = _request(data)
     if request is not None:
         return _of_request(path, request)
+    # A kubeconfig, or a manifest, may have PEM in it: its kind tells it apart.
     if b"-----BEGIN CERTIFICATE-----" in data and b"kind:" not in data:
         parsed = parse_certificates(only_certificates(data))
         if isinstance(parsed, str):
@@ -75,6 +76,7 @@ def _request(data: bytes) -> bytes | None:
     if b"-----BEGIN " in data or (is_yaml and b"CertificateSigningRequest" not in data):
         return None
     pem = request_pem(data)
+    # What could not be read as a request comes back as it was.
     return pem if pem != data else None
 
 
@@ -95,6 +97,7 @@ def _of_request(path: Path, data: bytes) -> tuple[str, ...]:
 
 def _is_token(text: str) -> bool:
     """Whether it is one word, as a token is and no kubeconfig."""
+    # YAML has a colon even on a single line, and no token has one.
     return text.isascii() and text.isprintable() and len(text.split()) == 1 and ":" not in text
 
 
@@ -140,6 +143,7 @@ def _kubeconfig(data: bytes, path: Path) -> Kubeconfig:
     try:
         return load(data, path)
     except AccessError:
+        # Meant to be a kubeconfig: what is wrong with it says more than what it is not.
         if b"clusters" in data or b"contexts" in data:
             raise
         form = other_form(data)

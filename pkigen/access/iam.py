@@ -192,6 +192,7 @@ def _is_node(entry: Mapping[str, Value]) -> bool:
 def _claims_to_be_a_node(entry: Mapping[str, Value]) -> bool:
     """Whether an entry lets kubelets in: the Node authorizer knows them by this group and user prefix."""
     groups = entry.get("groups")
+    # Whatever it is, it must not hide the group: in a text any mention counts.
     in_group = _NODE_GROUP in (groups if isinstance(groups, list | tuple) else str(groups))
     return in_group or str(entry.get("username", "")).startswith(_NODE_USER)
 

@@ -191,6 +191,7 @@ def _each(config: Kubeconfig, change: Callable[[Section, NamedEntry], NamedEntry
 def _resolved(entry: NamedEntry, section: Section) -> NamedEntry:
     """A relative path is meant from the directory of its kubeconfig (loader.go ResolveLocalPaths)."""
     fields = dict(entry.fields)
+    # Where a file comes from may be told from where the command was run.
     base = Path.cwd() / entry.origin.parent
     for key in _PATHS[section]:
         path = entry.text(key)

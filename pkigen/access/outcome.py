@@ -40,6 +40,7 @@ def of_server(entry: NamedEntry, read: Callable[[Path], bytes | str], cluster: C
     if url.scheme != "https":
         yield "this cluster: its API servers serve HTTPS alone, and the server's address is not https://"
         return
+    # Then kubectl verifies nothing, which the summary of the file has said.
     if entry.flag("insecure-skip-tls-verify"):
         return
     anchors = _anchors(entry, read)

@@ -32,6 +32,7 @@ def request_pem(data: bytes) -> bytes:
     Raises:
         AccessError: It is a manifest of something else or of several, or holds a private key.
     """
+    # `parse_request` refuses what is too large, and reads PEM as it is.
     if len(data) > LARGEST_REQUEST or _MARK in data:
         return data
     if _MANIFEST.search(data):

@@ -118,6 +118,7 @@ class RevocationScope:
         """An id, a digest or a file; None where the word is a name."""
         if "=" in word and word.partition("=")[0] in set(CredentialIdKind):
             return (self._by_id(word),)
+        # As `openssl x509 -fingerprint` and `-serial` print them, too.
         plain = word.removeprefix("sha256:").replace(":", "").lower()
         if len(plain) == _FINGERPRINT and _HEXADECIMAL.fullmatch(plain):
             return (self._by_id(f"{CredentialIdKind.CERTIFICATE}={plain}"),)

@@ -76,6 +76,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
         told = carried_steps(steps.get(node.name, ()), inventory)
         text = runbook(node, told, inventory).encode()
         members = [_member(reader, path, prefix) for path in paths]
+        # Nothing in it is secret: whoever stands at the node reads it.
         members.append(Member(path=RUNBOOK, mode=CERTIFICATE_MODE, data=text))
         # One order, so that the same tree gives the same bytes.
         members.sort(key=lambda member: member.path)

@@ -134,6 +134,7 @@ def install(bundle: Bundle, store: Store, changes: Iterable[Change]) -> str | No
 def _look_again(transaction: Transaction, modes: dict[str, int], files: dict[str, bytes]) -> None:
     """Refuse what was staged otherwise than the bundle has it, in content, mode or, for root, its owner."""
     for path in transaction.staged_paths:
+        # The record is not of the bundle, so there is nothing to compare it with.
         if path == RECORD:
             continue
         staged = transaction.staged(path)

@@ -25,6 +25,7 @@ MOST_FILES = 1024
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _SHORT_NAME, _PREFIX = 100, 155
+# GNU's other form, base 256 for what is larger, is not accepted.
 _OCTAL = re.compile(rb"[0-7]{11}\0")
 _KINDS = {
     b"1": "a hard link",
@@ -194,6 +195,7 @@ def _header(path: str, size: int, mode: int) -> bytes:
         bytes(12),
     )
     block = b"".join(fields)
+    # Six digits, NUL and a blank: the historical form, which every `tar` reads.
     return block[:148] + f"{sum(block):06o}\0 ".encode() + block[156:]
 
 

@@ -156,6 +156,7 @@ def _write_into(descriptor: int, parts: Iterable[bytes]) -> None:
         for data in parts:
             rest = memoryview(data)
             while rest:
+                # A raw stream tells None where it could take nothing.
                 rest = rest[stream.write(rest) or 0 :]
 
 

@@ -64,6 +64,7 @@ def unwrap(data: bytes, *, pin: str | None) -> Envelope:
     Raises:
         BundleError: It is none, is not signed, is signed by another key, or was changed.
     """
+    # Not just "no bundle": somebody has carried the inner layer without the outer one.
     if data.startswith(b"age-encryption.org/"):
         raise BundleError("it is not signed: a bare age file is not a bundle", hint=_NOTHING_WRITTEN)
     if not data.startswith(MAGIC):

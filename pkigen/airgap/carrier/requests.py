@@ -39,7 +39,9 @@ VALIDITY = timedelta(days=30)
 SKEW = timedelta(minutes=5)
 """How far this host's clock may be behind: certificates, too, begin five minutes before they are made."""
 
+# More than all nodes of a large cluster ask for together.
 MOST_REQUESTS = 1 << 17
+# In characters: a certificate, and the intermediates above it.
 _LARGEST_CHAIN = 64 << 10
 _NONCE = re.compile(r"[0-9a-f]{32}")
 NONCE_SIZE = 16

@@ -162,6 +162,7 @@ def admit(data: bytes, inventory: Inventory, known: Approvals, *, pins: Pins, no
             f"it is for another cluster: {label.cluster}, and this is {cluster.name}", hint=_UNCHANGED
         )
     last = known.last.get(label.node)
+    # What a person says now counts more: a node that was reinstalled has another key.
     trusted = pins.of(label.node) or (last.signer if last is not None else None)
     if trusted is None:
         raise BundleError(
@@ -251,6 +252,7 @@ def _recipient(requests: RequestSet, inventory: Inventory) -> str:
 
     Whoever has the medium could otherwise have the answer sealed for himself.
     """
+    # `admit` has refused nodes that the spec has not.
     node = next(each for each in inventory.cluster.spec.nodes if each.name == requests.origin)
     if requests.recipient is None:
         raise BundleError("it names no recipient for the answer", hint=_UNCHANGED)

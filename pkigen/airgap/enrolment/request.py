@@ -123,6 +123,7 @@ def ask(
             purpose=Purpose.NODE,
             cluster=inventory.cluster.name,
             origin=wish.node,
+            # The label has whole seconds, and both have to say the same.
             created=now.replace(microsecond=0),
             nonce=entropy(NONCE_SIZE).hex(),
             recipient=recipient.text,

@@ -158,6 +158,7 @@ def put_successors(delivery: Delivery, inventory: Inventory, store: Store, *, no
         now=now,
         keep_backups=inventory.cluster.spec.backups.keep,
         files=files,
+        # In the same change, so that an answer is accepted only once.
         removes=(delivery.spent,),
     )
 
@@ -165,6 +166,7 @@ def put_successors(delivery: Delivery, inventory: Inventory, store: Store, *, no
 def known_authority(reader: Reader) -> str | None:
     """The fingerprint of the offline authority's key, once one was accepted."""
     try:
+        # Whatever stands there that is no fingerprint is that of no key.
         return reader.read(layout.AUTHORITY_PIN).data.decode("ascii", "replace").strip()
     except MissingError:
         return None
@@ -299,6 +301,7 @@ class _Acceptance:
             present = load_certificates(self._reader, ca, now=self._now, keys=self._inventory.ca_keys)
             if present is not None:
                 found[ca] = present
+        # Of two CAs with one key, each would vouch for what the other has signed.
         _require(tuple(unrecorded_sharing(self._reader, found)))
         return found
 

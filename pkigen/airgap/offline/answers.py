@@ -237,6 +237,7 @@ def answer(
         origin=requests.cluster,
         created=tools.now.replace(microsecond=0),
         nonce=requests.nonce,
+        # In the one order in which a set of certificates can be written (`carrier.requests`).
         certificates=tuple(sorted(certificates.items())),
     )
     file = write_answers(answered, authority.key)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 def make_own_keys(plan: Plan, inventory: Inventory, store: Store, tools: Tools) -> None:
     """Make what a new PKI directory needs before it can ask, and no certificate: its own keys and secrets."""
     own = {item.id for item in inventory.items if isinstance(item, DesiredKeyPair | DesiredSecret)}
+    # All else is held back for the answer.
     held = frozenset(action.id for action in plan.actions if action.id not in own)
     apply_plan(plan, inventory, store, tools, held=held)
 
