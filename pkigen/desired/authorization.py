@@ -32,6 +32,7 @@ def is_structured(cluster: ClusterSpec) -> bool:
     spec = cluster.spec
     given = {argument.name: argument.value for argument in spec.api_server.extra_args}
     is_stable = STRUCTURED_AUTHORIZATION.holds(spec.kubernetes_version)
+    # Beside any of these the API server refuses its file (kubeapiserver/options/authorization.go, Validate).
     if not is_stable or given.keys() & set(LEGACY_AUTHORIZATION):
         return False
     named, chosen = given.get(AUTHORIZATION_FLAG), spec.api_server.structured_authorization

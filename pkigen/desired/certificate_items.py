@@ -109,6 +109,7 @@ def node_certificate(kind: CertificateKind, cluster: ClusterSpec, node: Node) ->
         key=layout.node_path(node.name, named.pair.key),
     )
     if kind.is_by_path(cluster):
+        # A component's kubeconfig has one reader: the rows of the table see to that.
         (reader,) = kind.readers
         yield DesiredCopy(
             path=layout.node_path(node.name, named.trust),
@@ -137,6 +138,7 @@ def node_certificate(kind: CertificateKind, cluster: ClusterSpec, node: Node) ->
         trust=CA.KUBERNETES,
         certificate=identifier,
     )
+    # What no component reads, such as an administrator's, never stood in files of its own.
     yield _node_certificate(kind, cluster, node, embedded, former=pair if kind.readers else None)
 
 
@@ -300,6 +302,7 @@ def _terms(kind: CertificateKind, cluster: ClusterSpec, validity: timedelta, ide
     )
     return _Terms(
         validity=lifetime,
+        # Once more, of what is left of it.
         renew_before=min(renew_before, lifetime / 3),
         key_algorithm=own.key_algorithm or settings.key_algorithm,
     )

@@ -344,7 +344,8 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         place=KubeconfigTo(server=Server.NEAREST),
         readers=(ReadBy(component=ComponentName.KUBELET, reading=Reading.BY_KUBECONFIG),),
         given_by="kubelet --kubeconfig",
-        stops="the node becomes NotReady after 40 seconds, and its Pods are moved after 5 minutes",
+        # `NodeMonitorGracePeriod` (controller/nodelifecycle/config/v1alpha1), then the Pods' tolerations.
+        stops="the node becomes NotReady within a minute, and its Pods are moved after 5 minutes",
         rights="the Node authorizer: what belongs to this node and its Pods",
     ),
     CertificateKind(

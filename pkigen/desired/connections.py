@@ -278,6 +278,8 @@ class _Edges:
                     names=(host,),
                     server_certificate=self._certificate(theirs, "peer-cert-file"),
                     client_trust=line.file("peer-trusted-ca-file"),
+                    # The serving pair, where none is given for clients (client/pkg/transport/listener.go,
+                    # `CertFile`).
                     client_certificate=self._certificate(line, "peer-client-cert-file")
                     or self._certificate(line, "peer-cert-file"),
                     server_trust=theirs.file("peer-trusted-ca-file"),
@@ -337,6 +339,7 @@ class _Edges:
         """A client of the control plane as a whole, which may reach any API server behind the endpoint."""
         endpoint = self._spec.control_plane_endpoint
         if endpoint is None:
+            # The same node that kubeconfigs name then (`ClusterSpec.cluster_server`).
             yield from self._to_api_server(
                 client, self._cluster.control_plane[0], kubeconfig, judged_by=judged_by
             )

@@ -31,4 +31,5 @@ def given_up(
     # The line feed is in neither name.
     digest = hashlib.sha256(f"{cluster}\n{certificate}".encode()).digest()
     share = int.from_bytes(digest[:_OCTETS], "big") / 256**_OCTETS
+    # Certificates have whole seconds (RFC 5280 4.1.2.5.2).
     return timedelta(seconds=int(most.total_seconds() * share))

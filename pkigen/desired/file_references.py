@@ -81,6 +81,7 @@ class FileReference:
 
 SIGNERS = ("kubelet-client", "kube-apiserver-client", "kubelet-serving", "legacy-unknown")
 """The signers of the controller manager that may have a pair of files of their own."""
+# In the order of the enum.
 _KUBERNETES, _ETCD, _FRONT_PROXY = map(ca_id, CA)
 _SIGNING = {
     "cluster-signing-cert-file": (Use.SIGNER, _KUBERNETES),

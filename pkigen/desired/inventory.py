@@ -179,6 +179,7 @@ def carriers(inventory: Inventory, authorities: Collection[CA]) -> frozenset[str
         for item in inventory.items
         if isinstance(item, DesiredCopy)
         and item.ca in authorities
+        # A renewed CA keeps its key, and so do the copies of that.
         and item.material is not MaterialKind.CA_KEY
     )
     published = (

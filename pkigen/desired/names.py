@@ -31,6 +31,7 @@ def certificates_named(inventory: Inventory, name: str) -> frozenset[str]:
         for item in certificates.values()
         if item.name == name or item.id in {f"user:{name}", f"proxy:{name}"}
     }
+    # Only where no certificate is called so: edges take long to derive.
     return frozenset(named or {*_held_by(inventory, name), *_called(inventory, name)})
 
 

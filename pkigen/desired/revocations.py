@@ -146,6 +146,7 @@ class Revocation:
 def short(credential: CredentialId) -> str:
     """An id as people compare it: 16 digits of a fingerprint."""
     text = str(credential)
+    # `X509SHA256=` and 16 digits.
     return f"{text[:27]}…" if credential.kind is CredentialIdKind.CERTIFICATE else text
 
 

@@ -26,6 +26,8 @@ def rendered_with(inventory: Inventory, templates: Templates) -> Inventory:
     line = CommandLines(changed).of(ComponentName.API_SERVER, inventory.cluster.control_plane[0])
     issuers = line.values("service-account-issuer")
     audiences = tuple(each for value in line.values("api-audiences") for each in value.split(","))
+    # The first issues, the others are accepted too (kubeapiserver/options/authentication.go); without
+    # audiences the issuers are these.
     trust = TokenTrust(issuer=issuers[0], audiences=audiences or issuers)
     derived = derive(
         inventory.cluster,

@@ -54,6 +54,7 @@ def of_mapping(mapping: IAMMapping) -> UserAccess:
 
 def _iam_name(mapping: IAMMapping) -> str:
     """By the ARN: it is what differs between two mappings; `/` cannot stand in an object's name."""
+    # The sixth part may have colons itself (arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE).
     _, _, _, _, account, resource = mapping.arn.split(":", 5)
     return f"pkigen:iam:{account}:{re.sub('[/%]', ':', resource)}"
 

@@ -138,6 +138,7 @@ def _etcd_client(cluster: ClusterSpec, node: Node) -> EtcdClient:
     """The local member where there is one, as kubeadm does; else every member, or an external etcd."""
     etcd, directory = cluster.spec.etcd, cluster.spec.certificates.directory
     if etcd.external is not None:
+        # Both or neither, as kubeadm has it (controlplane/manifests.go): one alone is no credential.
         paired = etcd.external.cert_file and etcd.external.key_file
         return EtcdClient(
             servers=tuple(etcd.external.endpoints),
@@ -146,6 +147,7 @@ def _etcd_client(cluster: ClusterSpec, node: Node) -> EtcdClient:
             key_file=_named(etcd.external.key_file, node) if paired else None,
         )
     members = cluster.etcd_members
+    # By the address that members advertise, as kubeadm has it (controlplane/manifests.go).
     given = flags.last_value(etcd.extra_args, "advertise-client-urls")
     local = any(member.name == node.name for member in members)
     own = (flags.loopback_url(node),) if local else tuple(map(flags.client_url, members))

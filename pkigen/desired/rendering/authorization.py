@@ -52,6 +52,9 @@ def context_of(cluster: ClusterSpec, revoked: Iterable[Revocation]) -> Authoriza
     # The marker only beside something: an empty list asks nothing of a request.
     ids += [str(marker(listed))] if listed else []
     refusals = [
+        # The first is false where there is no id; then the error of the second counts for nothing
+        # (`CELMatcher.Eval` of apiserver's authorization/cel). Without it, whoever has no id would be
+        # refused.
         *((_HAS_ID, f"request.extra[{_KEY}].exists(id, id in [{part}])") for part in _parts(sorted(ids))),
         *((f"request.user in [{part}]",) for part in _parts(users)),
     ]
@@ -75,6 +78,7 @@ def _parts(values: Sequence[str]) -> Iterator[str]:
     length = 0
     for value in values:
         text = f"'{value}'"
+        # With the comma and the blank between two of them.
         if length + len(text) + 2 > _LONGEST_LIST:
             yield ", ".join(part)
             part.clear()

@@ -66,6 +66,7 @@ def environment(text: str) -> dict[str, list[str]]:
     position = 0
     while position < len(text):
         if text[position] in "#\n":
+            # `find` gives -1 where the text ends with the comment: all of it is read then.
             position = text.find("\n", position) + 1 or len(text)
             continue
         match = _ASSIGNMENT.match(text, position)

@@ -136,6 +136,7 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
     signs = cluster.signs_on_nodes
     flags["cluster-signing-cert-file"] = f"{directory}/{layout.SIGNING_CERTIFICATE}" if signs else ""
     flags["cluster-signing-key-file"] = f"{directory}/ca.key" if signs else ""
+    # Without Pod subnets it has none to give to nodes (kubeadm, controlplane/manifests.go).
     if spec.networking.pod_subnets:
         flags["allocate-node-cidrs"] = "true"
         flags["cluster-cidr"] = _joined(spec.networking.pod_subnets)

@@ -108,6 +108,7 @@ def arguments(text: str, kind: FileKind) -> tuple[str, ...] | None:
         if kind.endswith(_FLAGS):
             (given,) = environment(text).values()
             return tuple(given)
+        # Exactly one: of several nobody knows which is meant.
         (words,) = _started(text, component)
         return tuple(_joined(words[1:]))
     except (Mismatch, ValueError, TypeError):
@@ -254,6 +255,7 @@ def _joined(words: Iterable[Any]) -> Iterator[str]:
     """`--NAME=VALUE` for `--NAME VALUE`, as pflag reads both."""
     waiting = ""
     for word in map(str, words):
+        # What begins with a dash is the next flag: one that is true or false needs no value.
         if waiting and not word.startswith("-"):
             yield f"{waiting}={word}"
             waiting = ""

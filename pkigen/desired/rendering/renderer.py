@@ -122,6 +122,7 @@ class Renderer:
         Raises:
             TemplateError: With the template's file and line.
         """
+        # What holds a secret or a bundle depends on more than the item, so it is not remembered.
         known = None if secrets or trust_bundle else self._digests.get(item)
         return known or hashlib.sha256(self.file(item, secrets=secrets, trust_bundle=trust_bundle)).digest()
 
