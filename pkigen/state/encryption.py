@@ -88,6 +88,7 @@ def reseal(
 
 def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
     """Refuse while a CA's key waits for its answer: it is unencrypted until that is accepted."""
+    # However large: only whether it is there counts.
     waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(

@@ -239,6 +239,7 @@ def _is_deep(content: dict[str, Any]) -> bool:
     return True
 
 
+# The one that lies there, and the one that a change makes of it.
 @lru_cache(maxsize=2)
 def _decoded(data: bytes) -> Lock | None:
     """What a lock file says; a command asks several times, and thousands of nodes are long to decode."""

@@ -160,6 +160,7 @@ def observe_certificate(reader: Reader, location: Location) -> ObservedCertifica
         else:
             modes.append((location.key, content.mode))
             identity = (
+                # A key that is withheld counts as the right one (`PublicView`).
                 public_der(certificates[0].public_key())
                 if isinstance(content, WithheldContent) and certificates
                 else key_identity(reader, content.data)
@@ -230,6 +231,7 @@ def observe_bundle(reader: Reader, path: str) -> tuple[x509.Certificate, ...] | 
     return _unreadable(path, certificates) if isinstance(certificates, str) else certificates
 
 
+# Few bundles are in use at once: a CA's, in one generation or two.
 @lru_cache(maxsize=16)
 def _parsed_bundle(data: bytes) -> tuple[x509.Certificate, ...] | str:
     """A thousand nodes have the same bundle."""

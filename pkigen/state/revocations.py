@@ -35,6 +35,7 @@ def recorded(ledger: bytes) -> dict[str, Revocation | None]:
     """What the ledger says of every credential that was ever revoked; None where that was lifted."""
     lines = [*lines_of(ledger, Event.REVOKED), *lines_of(ledger, Event.UNREVOKED)]
     found: dict[str, Revocation | None] = {}
+    # As they were written: of a revocation and its lifting the later one counts.
     for line in sorted(lines, key=_number):
         credential = str(line.get("id"))
         try:

@@ -285,6 +285,7 @@ class HashedView(View):
         self._update(group, text)
 
     def _update(self, name: str, text: str) -> None:
+        # The NUL ends each text, so that no two lists of texts give the same digest.
         self._hashes.setdefault(name, hashlib.sha256()).update(f"{text}\0".encode())
 
 

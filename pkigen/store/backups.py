@@ -317,6 +317,7 @@ def _read(anchor: Anchor, backup_id: str, parts: tuple[str, ...], *, limit: int)
 def _encode_manifest(begun: Begun, entries: list[BackupEntry]) -> Iterator[bytes]:
     """Line by line, so that a large change is never held as one text; it is one JSON document."""
     head = {"command": begun.command, "time": begun.started.isoformat() if begun.started else None}
+    # The fields of the head without their braces: they are the first of the one object.
     yield f'{{"pkigen": 1, {json.dumps(head)[1:-1]}, "paths": [\n'.encode()
     for number, entry in enumerate(entries):
         fields = {

@@ -44,6 +44,7 @@ def mark(anchor: Anchor, private_fd: int) -> None:
     Raises:
         FileNotFoundError: The directory of the store's own state was removed meanwhile.
     """
+    # A run that came between may have left the mark already.
     with suppress(FileExistsError):
         anchor.fs.close(anchor.fs.open(MARK, _MARKING, 0o600, private_fd))
 

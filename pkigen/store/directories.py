@@ -30,6 +30,7 @@ NO_DIRECTORY = -1
 CHOWN = "run as that user; or check that all of it is right, and make it yours: `chown -R`"
 """What to do about files of somebody else."""
 _STICKY = stat.S_ISVTX
+# More than a node's tree has directories, and far fewer than a process may have files open.
 _MOST_OPEN = 24
 
 

@@ -118,6 +118,7 @@ def write_all(fs: FileSystem, fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         count = fs.write(fd, rest)
+        # Less than asked for is usual, nothing is not (write(2)): the loop would never end.
         if count <= 0:
             raise OSError(errno.EIO, "the system writes nothing")
         rest = rest[count:]

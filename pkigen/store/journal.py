@@ -56,6 +56,7 @@ _DIRECTORIES = "directories"
 # They say what else is to be undone: an undoing that is killed must find them when it begins again.
 _KEPT_LONGEST = {_BEGUN, _DIRECTORIES, beside.PLACES}
 _STAYS = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}  # the last: a mount point
+# In bytes: a line for each file of a change.
 _RECORD_MAX = 1 << 30
 _BEGUN_MAX = 1 << 16
 _NOT_OURS = (
@@ -199,6 +200,7 @@ def discard(anchor: Anchor) -> Recovery | None:
     backups.remove_if_empty(anchor)
     remove_tree(fs, anchor.private_fd, STAGING_PARTS, last=_KEPT_LONGEST)
     fs.fsync(anchor.private_fd)
+    # Staged files are called by numbers, and nothing else is (`Transaction._stage`).
     return _recovery(Outcome.DISCARDED, begun, sum(name.isdigit() for name in names))
 
 
@@ -223,6 +225,7 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
                 _require_replaceable(anchor, level, name, operation.path)
                 fs.unlink(name, level.fd)
             except FileNotFoundError:
+                # Removed already, be it with its directory.
                 return
     level.changed = True
 

@@ -181,6 +181,7 @@ def _runs(pid: int) -> bool:
     """Signal 0 asks whether a process exists (kill(2)); that we may not send to it says that it does."""
     try:
         os.kill(pid, 0)
+    # No process can have such a number; the file may say anything.
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:

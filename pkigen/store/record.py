@@ -188,6 +188,7 @@ def _operation(fields: dict[str, Any]) -> Operation:
         raise RecordError("is damaged")
     return WriteFile(
         path=path,
+        # A setuid bit that somebody wrote into the record must not reach a file.
         mode=int(fields["mode"], 8) & 0o777,
         sha256=str(fields["sha256"]),
         size=int(fields["size"]),

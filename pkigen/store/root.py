@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 # Most of what is in it is public; the directories with keys are 0700 (`PRIVATE_AT_ROOT`).
 _ROOT_MODE = 0o755
+# Each attempt is lost only to a run that removes the root because it is empty.
 ROUNDS = 20
 # Twentieths of a second: two seconds.
 READER_WAITS = 40

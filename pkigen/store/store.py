@@ -113,6 +113,7 @@ class Store:
         fs = filesystem or OsFileSystem()
         born = birth.Birth()
         for _ in range(ROUNDS):
+            # From the right: what an attempt has opened is closed before the next one begins.
             with suppress(lock.LockGoneError), explained(root, "", "open"), ExitStack() as resources:
                 anchor = open_for_writing(fs, root, resources, private, born)
                 # Before the lock and before recovery: nothing at all is done with somebody else's keys.
@@ -214,6 +215,7 @@ class Store:
         with explained(self.root, path, "list"), self._new_descent() as descent:
             with suppress(FileNotFoundError):
                 descent.enter(parts)
+            # With a part of the way missing there is nothing below.
             if descent.depth == len(parts):
                 for below, is_directory in descent.below(parts, without=[(PRIVATE,)]):
                     if not is_directory:
