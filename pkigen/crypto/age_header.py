@@ -85,6 +85,7 @@ def read_header(data: bytes) -> Header:
         position = found.end()
     end = _END.match(head, position)
     if end is None or not stanzas:
+        # With its last line within the bound, it is not its length that is wrong.
         too_long = len(data) > LARGEST_HEADER and b"\n--- " not in head
         raise HeaderError(
             f"its header is longer than {LARGEST_HEADER} bytes" if too_long else "its header is damaged"

@@ -34,6 +34,7 @@ def recipient_fault(text: str) -> str | None:
         return "is not an age recipient: its last bits are not zero"
     key = X25519PublicKey.from_public_bytes((number >> _PADDING).to_bytes(_KEY_SIZE, "big"))
     try:
+        # Any private key shows it: with a point of low order the result is zero for each of them.
         X25519PrivateKey.generate().exchange(key)
     except ValueError:
         return "is an X25519 key of low order, for which nothing can be sealed"

@@ -37,6 +37,7 @@ _CHUNK = 1 << 16
 # The label is part of the salt, so that a passphrase gives other keys in other protocols.
 _SALT_LABEL = b"age-encryption.org/v1/scrypt"
 _NO_NONCE = bytes(12)  # every key here encrypts one thing only
+# Without leading zeros, which would be other spellings of one header.
 _FACTOR = re.compile(r"[1-9][0-9]*")
 
 

@@ -131,6 +131,7 @@ def _unfit_critical(certificate: x509.Certificate) -> str | None:
     return name and f"its critical extension {name} is not understood by every verifier of Kubernetes"
 
 
+# In this order: of all links, the first fault here is the one that is told (`_unfit_link`).
 _FITNESS: tuple[Callable[[x509.Certificate], str | None], ...] = (
     _unfit_constraints,
     _unfit_usage,
@@ -177,6 +178,7 @@ def chain_of(
 ) -> tuple[x509.Certificate, ...]:
     """A CA, and of some certificates those that stand above it, one after the other."""
     chain = [signer]
+    # Two CAs may have certified each other: the way upwards must not go round.
     while (above := _issuer(chain[-1], certificates)) is not None and above not in chain:
         chain.append(above)
     return tuple(chain)

@@ -268,6 +268,7 @@ def _unfit_ca(ca: x509.Certificate, below: _Path, *, is_anchor: bool) -> str | N
 def _signs_nothing(ca: x509.Certificate) -> bool:
     """Whether a CA's keyUsage is for other things; Go takes one without any bit for none."""
     usage = extension_of(ca, x509.KeyUsage)
+    # The bits stand behind tag, length and the number of unused ones (X.690 8.6).
     return usage is not None and not usage.value.key_cert_sign and any(usage.value.public_bytes()[3:])
 
 

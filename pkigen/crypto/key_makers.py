@@ -138,6 +138,7 @@ class KeyMakers:
 
     def _send(self) -> None:
         """Write down as many orders as the pipe takes, an octet each."""
+        # The pipe is full: the rest goes once children have taken some of it (`_next`).
         with suppress(BlockingIOError):
             while self._unsent:
                 os.write(self._orders, bytes([_ROWS.index(self._unsent[0])]))

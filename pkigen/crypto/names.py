@@ -124,6 +124,7 @@ def parse_subject(text: str) -> Subject:
         common_name=next((value for key, value in parts if key == "CN"), ""),
         organizations=tuple(value for key, value in parts if key == "O"),
     )
+    # What the pattern has passed over shows here.
     if str(subject) != text:
         msg = f"{text!r} is no subject of CN and O"
         raise ValueError(msg)

@@ -99,6 +99,7 @@ class Token:
         """A claim as a moment; None where no clock has it, for any number may stand there."""
         try:
             return datetime.fromtimestamp(int(self.claims[claim]), UTC)
+        # `fromtimestamp` raises the last two for years that the system does not know.
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
 

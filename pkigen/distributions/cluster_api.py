@@ -40,6 +40,7 @@ _KEY: Final = "tls.key"
 def secrets(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     """One file with a Secret for each CA, and one for the service account key."""
     pairs = {_SUFFIXES[ca]: (files.certificate, files.key) for ca, files in authority.cas.items()}
+    # The one that signs; the public halves of both judge tokens.
     pairs[_TOKENS] = (b"".join(authority.sa_public), authority.sa_keys[0])
     if authority.external_etcd is not None:
         pairs[_SUFFIXES[CA.ETCD]] = (authority.external_etcd.ca, b"")

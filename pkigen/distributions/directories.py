@@ -100,6 +100,7 @@ def k3s(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     found = [
         each
         for ca, files in authority.cas.items()
+        # Of the front proxy there is one CA, which takes the first pair.
         for name, (chain, key) in zip(_K3S_NAMES[ca], _k3s_pairs(files), strict=False)
         for each in pair(f"tls/{name}.crt", chain, f"tls/{name}.key", key)
     ]

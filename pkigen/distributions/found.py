@@ -30,6 +30,7 @@ class Source:
         """
         for mark in marks:
             found = [path for path in self.files if path == mark or path.endswith(f"/{mark}")]
+            # The nearest to the top: a copy of the same directory may lie below it.
             nearest = min((path.count("/") for path in found), default=0)
             found = [path for path in found if path.count("/") == nearest]
             if len(found) > 1:

@@ -128,6 +128,7 @@ class _Generations:
 
     def files(self) -> Iterator[Import]:
         """A CA with what stands above it and its key, and the generation before it."""
+        # As it was found where that is all of it: written anew it would be another file.
         whole = (
             self.pair.certificate
             if _is_plain(self.pair.certificate, self._chain)
@@ -259,6 +260,7 @@ def _token_keys(found: FoundAuthority) -> Iterator[Import]:
             f"tokens of {len(accepted)} keys are accepted, and only {len(accepted & known)} of them are here",
             hint=_ONE_AFTER_ANOTHER,
         )
+    # A single key stays as it was found, byte for byte.
     contents = (
         (found.sa_keys,)
         if len(private_blocks(found.sa_keys)) <= 1

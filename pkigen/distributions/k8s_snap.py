@@ -36,6 +36,7 @@ def bootstrap_file(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     """
     found = {_TOKENS: authority.sa_keys[0].decode("ascii")}
     for ca, files in authority.cas.items():
+        # Of the other CAs there is one each, which takes the first pair.
         for name, (certificate, key) in zip(_NAMES[ca], _signing(ca, files), strict=False):
             found[f"{name}-crt"] = certificate.decode("ascii")
             found[f"{name}-key"] = key.decode("ascii")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pkigen.state.observed import Reader
     from pkigen.state.seals import SealedKey
 
+# That many characters hold 18 bytes, and every key has more.
 _WORDS = re.compile(rb"[A-Za-z0-9+/=]{24,}")
 """What in a file could be a secret's base64."""
 
