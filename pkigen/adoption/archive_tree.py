@@ -31,6 +31,7 @@ _HINT: Final = "make it again with `tar -C / -czf FILE etc/kubernetes var/lib/ku
 _COMPRESSIONS: Final[dict[bytes, Callable[[], Any]]] = {
     b"\x1f\x8b": lambda: zlib.decompressobj(wbits=31),
     b"BZh": bz2.BZ2Decompressor,
+    # The header of an xz says how much memory unpacking it takes.
     b"\xfd7zXZ\0": lambda: lzma.LZMADecompressor(memlimit=LARGEST_ARCHIVE),
 }
 
@@ -82,6 +83,7 @@ class ArchiveTree:
         if not steps:
             return
         kind = self._kind(member)
+        # Directories on the way need no members of their own.
         for depth in range(len(steps)):
             self._children.setdefault(steps[:depth], set()).add(steps[depth])
         if kind is EntryKind.DIRECTORY:
@@ -141,6 +143,7 @@ def _unpacked(data: bytes, name: str) -> bytes:
 
 def _pieces(decompressor: Any, data: bytes) -> Iterator[bytes]:
     total = 0
+    # zlib hands back what it has not read yet; the other two keep it, and say so by `needs_input`.
     while data or not getattr(decompressor, "needs_input", True):
         piece = decompressor.decompress(data, _CHUNK)
         data = getattr(decompressor, "unconsumed_tail", b"")
@@ -148,6 +151,7 @@ def _pieces(decompressor: Any, data: bytes) -> Iterator[bytes]:
         yield piece
         if total > LARGEST_ARCHIVE or decompressor.eof:
             return
+        # All of it was given at once: nothing more comes out, and its end was not reached.
         if not piece:
             break
     raise EOFError

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.adoption.found import ForeignCluster
 
 CHECKS: Final[tuple[Callable[[ForeignCluster], Iterator[AuditFinding]], ...]] = (
+    # In any order: `audit` sorts what they find.
     reading.damaged_file,
     reading.missing_file,
     reading.dangling_context,
@@ -71,5 +72,6 @@ CHECKS: Final[tuple[Callable[[ForeignCluster], Iterator[AuditFinding]], ...]] = 
 
 def audit(cluster: ForeignCluster) -> tuple[AuditFinding, ...]:
     """Everything that the checks find."""
+    # What two checks find alike counts once.
     found = {finding: None for check in CHECKS for finding in check(cluster)}
     return tuple(sorted(found, key=lambda each: (each.severity.rank, each.spot, each.rule, each.detail)))

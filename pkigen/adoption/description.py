@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from pkigen.spec.loader import LoadedSpec
 
 _DIRECTORY: Final = layout.CERTIFICATES_DIRECTORY
+# Most of these are kubeadm's defaults (kubeadm/v1beta4/defaults.go).
 _REPOSITORY: Final = "registry.k8s.io"
 _DNS_PREFIX: Final = "kubernetes.default.svc."
 _DNS_DOMAIN: Final = "cluster.local"
@@ -60,6 +61,7 @@ _HTTPS: Final = 443
 _DATA: Final = "/var/lib/etcd"
 _NAME: Final = "kubernetes"
 _COMPONENT_KUBECONFIGS: Final = (layout.SCHEDULER_KUBECONFIG, layout.CONTROLLER_MANAGER_KUBECONFIG)
+# The other kubeconfigs of kubeadm dial the API server of their own node (phases/kubeconfig).
 _SHARED_KUBECONFIGS: Final = ("/etc/kubernetes/admin.conf", "/etc/kubernetes/kubelet.conf")
 _HEAD: Final = """\
 # What `pkigen adopt` found. With `manage: []`, manifests, the kubelets' settings and RBAC objects stay as
@@ -217,6 +219,8 @@ class _Describer:
         for node in self._control_plane:
             manager = node.program(ComponentName.CONTROLLER_MANAGER)
             if manager is not None and manager.flags.value("allocate-node-cidrs") == "true":
+                # Otherwise the network's own program gives Pods their addresses, and the flag may be a
+                # leftover.
                 pods = manager.flags.value("cluster-cidr") or pods
         domain = self._record.dns_domain or self._domain()
         return _given(
@@ -274,6 +278,7 @@ class _Describer:
 
     def _default_etcd_tag(self) -> str:
         nodes = [self._node(self._control_plane[0])]
+        # The API server's node is enough for a spec that loads, and the release gives the tag.
         plain = self._load({"kubernetesVersion": self._version(), "nodes": nodes})
         return etcd_tag(plain.spec.spec.kubernetes_version)
 
@@ -301,12 +306,14 @@ class _Describer:
 
     def _directory(self) -> str:
         named = self._api_server.flags.host_path(self._flag("client-ca-file"))
+        # No flag has the directory itself; of all files in it this one is always named.
         return posixpath.dirname(named) if self._flag("client-ca-file") else _DIRECTORY
 
     def _certificates(self) -> Section:
         directory = self._directory()
         pair = self._control_plane[0].pair(ComponentName.API_SERVER, "tls-cert-file")
         algorithm = describe(pair.certificate.public_key()) if pair is not None else ""
+        # A key that no spec can ask for, such as RSA-1024, is replaced by the default at its renewal.
         own = {str(each) for each in KeyAlgorithm} - {str(KeyAlgorithm.ECDSA_P256)}
         return _given(
             directory=directory if directory != _DIRECTORY else "",

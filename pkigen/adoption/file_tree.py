@@ -62,6 +62,7 @@ class FileTree(Protocol):
 
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK a FIFO that has taken a file's place would wait for its writer.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS: Final = (
     (stat.S_ISREG, EntryKind.FILE),
@@ -110,6 +111,7 @@ class DirectoryTree:
             with self._opened(steps[:-1]) as directory:
                 file = os.open(steps[-1], _FILE, dir_fd=directory)
                 with os.fdopen(file, "rb") as stream:
+                    # It may have become something else since its entry was read.
                     if not stat.S_ISREG(os.fstat(file).st_mode):
                         return None
                     return stream.read(LARGEST_CONTENT)
@@ -123,6 +125,7 @@ class DirectoryTree:
         Raises:
             OSError: There is none, or it may not be read.
         """
+        # The top may be a link: that is how somebody has named it.
         directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for step in steps:

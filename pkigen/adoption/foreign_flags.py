@@ -139,6 +139,7 @@ class DifferingFlags:
 
 
 def _name(component: ComponentName, flag: Flag) -> str:
+    # Only Kubernetes' programs take `_` for `-`.
     return flag.name if component is ComponentName.ETCD else flag_name(flag.name)
 
 

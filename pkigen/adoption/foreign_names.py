@@ -50,6 +50,7 @@ class DifferingNames:
     def of_etcd(self) -> dict[str, list[str]]:
         """What members of etcd are called, by the field of the spec."""
         return {
+            # The spec has one list for all members.
             field: sorted(frozenset().union(*self._extra(kind, ComponentName.ETCD, flag).values()))
             for kind, flag, field in _ETCD_FIELDS
         }
@@ -62,5 +63,6 @@ class DifferingNames:
             pair = node.pair(component, flag)
             if pair is not None:
                 wanted = kind.sans(self._cluster, self._places[node.name]).texts()
+                # Names of the DNS are compared in lower case, in which the spec's are.
                 found[node.name] = frozenset(map(str.lower, sans_of(pair.certificate))).difference(wanted)
         return found

@@ -67,4 +67,5 @@ def _reason(pair: FoundPair, kubeconfig: FoundKubeconfig) -> dict[str, str]:
 
 def _lifetime(pair: FoundPair) -> str:
     life = pair.certificate.not_valid_after_utc - pair.certificate.not_valid_before_utc
+    # Makers date the start back by some minutes, which nobody has asked for.
     return format_duration(max(life // _HOUR * _HOUR, _HOUR))

@@ -179,6 +179,7 @@ class ForeignNode:
             return None
         return FoundBundle(spot=self.spot(path), certificates=content.certificates)
 
+    # By its own path: that is what `kubeconfigs` are known by, whichever link led there.
     def kubeconfig(self, path: str) -> FoundKubeconfig | None:
         """The kubeconfig at a path, through links."""
         file = self.tree.file(path)

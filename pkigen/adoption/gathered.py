@@ -46,6 +46,7 @@ _OWN: Final = frozenset({"pki.lock", ".pkigen"})
 _TARS: Final = (".tar", ".tar.gz", ".tgz")
 _DEEPEST: Final = 3
 _MOST_DIRECTORIES: Final = 10_000
+# The first header of a tar, which has its mark at 257.
 _START: Final = 512
 _USUAL: Final = (
     "/etc/kubernetes",
@@ -75,6 +76,7 @@ def is_foreign(path: Path) -> bool:
     """Whether this holds files of nodes that pkigen does not manage: a directory without a lock, or a tar."""
     try:
         if path.is_dir():
+            # A link counts for itself: what it leads to may be gone, and the directory is still pkigen's.
             if any((path / name).is_symlink() or (path / name).exists() for name in _OWN):
                 return False
             return bool(_archives(path) or node_trees(path))
@@ -97,10 +99,12 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
     require_readable(path)
     whole = path.resolve()
     if whole.parts[-2:] == _KUBERNETES:
+        # From the root down, since its files name others: the kubelet's, etcd's.
         root = whole.parent.parent
         mapped = (Mapped(path=(), steps=()),)
         return (NodeTree(root.name or "localhost", DirectoryTree(root), mapped, walked=_USUAL),)
     found = tuple(_nodes(DirectoryTree(path), (), whole.name or "localhost", iter(range(_MOST_DIRECTORIES))))
+    # A tar in the directory of a node is a copy that somebody has kept there, and no other node.
     is_node = len(found) == 1 and found[0].name == whole.name
     return found if is_node else (*found, *_in_archives(path))
 
@@ -164,6 +168,7 @@ def _nodes(tree: FileTree, steps: Steps, name: str, left: Iterator[int]) -> Iter
         yield _node(tree, name, mapped)
         return
     found = [node for each in _below(tree, steps, left) for node in _nodes(tree, (*steps, each), each, left)]
+    # Nothing says whose they are: one source, of which `is_bare` holds.
     if not found and any(each.endswith(_LOOSE) for each in tree.names(steps)):
         found = [_node(tree, name, Mapped(path=(), steps=steps))]
     yield from found
@@ -180,6 +185,7 @@ def _mapped(tree: FileTree, steps: Steps) -> Mapped | None:
     if any(_is_directory(tree, (*steps, *place)) for place in _ROOTS):
         return Mapped(path=(), steps=steps)
     names = set(tree.names(steps))
+    # A directory of pkigen's is none itself: its nodes lie below.
     if "nodes" in names:
         return None
     if names & KUBECONFIGS or any(marks & set(tree.names((*steps, each))) for each, marks in _BELOW.items()):

@@ -72,6 +72,7 @@ def left_out(cluster: ForeignCluster, found: Iterable[Import]) -> Iterator[Spot]
     taken: dict[str, set[bytes]] = defaultdict(set)
     for each in found:
         place = each.path.split("/")
+        # By node; what has no node is the authority's, and lies on every node.
         taken[place[1] if place[0] == layout.NODES else ""].add(each.content)
     bare = bare_pkis(cluster)
     for node in (each for each in cluster.nodes if each not in bare):
@@ -145,6 +146,7 @@ class _Imports:
             case DesiredKubeconfig(node=None):
                 yield from self._of_person(item)
             case DesiredCertificate(issuer=None):
+                # A CA: `_authority` has taken it over.
                 pass
             case DesiredCertificate() | DesiredCopy() | DesiredKubeconfig() | DesiredFile():
                 for path in item.paths if item.node is not None else ():
@@ -219,10 +221,12 @@ class _Imports:
         signer = _signer(ca, certificates, _public(key) if key is not None else b"")
         chain = chain_of(signer, certificates)
         others = [each for each in certificates if each not in chain]
+        # With nothing else in it, the file stays as it is, byte for byte.
         whole = held[0].file.data if len(certificates) == 1 else certificate_pem(*chain)
         yield Import(path=ca_location(ca).certificate, mode=layout.CERTIFICATE_MODE, content=whole)
         if key is not None and self._inventory.ca_keys is CAKeys.SITE:
             yield Import(path=ca_location(ca).key, mode=layout.KEY_MODE, content=key, private=True)
+        # A CA has one previous generation; another could not be told from it.
         if len(others) > 1:
             raise AdoptionError(
                 f"{held[0].node}: {ca}.crt has {len(others)} CAs beside the one that signs, not one",
@@ -270,6 +274,7 @@ def _same(ca: CA, held: Sequence[_Held]) -> tuple[x509.Certificate, ...]:
     """The certificates of a CA's file, which must be the same on every node."""
     first, *others = ((each.node, read_pem(each.file.data).certificates) for each in held)
     for node, certificates in others:
+        # In any order: a bundle is a set.
         if set(certificates) != set(first[1]):
             raise AdoptionError(
                 f"{first[0]} and {node} have different CAs in {ca}.crt",

@@ -62,8 +62,9 @@ PAIR_FLAGS: Final[Mapping[ComponentName, tuple[tuple[str, str], ...]]] = {
 _PEM: Final = b"-----BEGIN "
 _KEY_NAMES: Final = ((".crt", ".key"), (".pem", "-key.pem"), (".pem", ".key"), (".cert", ".key"))
 _PEM_SUFFIXES: Final = (".crt", ".key", ".pem", ".pub", ".cer", ".cert")
-_CLUSTERS: Final = re.compile(rb"(?m)^\s*[\"{]*clusters\"?\s*:")
-_USERS: Final = re.compile(rb"(?m)^\s*[\"{]*users\"?\s*:")
+# In YAML or JSON, on however many lines, and whatever the file is called.
+_CLUSTERS: Final = re.compile(rb"(?m)(?:^|[{,])\s*\"?clusters\"?\s*:")
+_USERS: Final = re.compile(rb"(?m)(?:^|[{,])\s*\"?users\"?\s*:")
 
 
 def inspect(trees: Iterable[NodeTree], *, now: datetime) -> ForeignCluster:
@@ -98,11 +99,13 @@ class _Inspection:
     def node(self) -> ForeignNode:
         programs, unread = read_programs(self._tree)
         self._found.unread += unread
+        # By path: a flag may lead to what lies in the directories that are walked.
         files = {file.path: file for file in (*self._tree.files(), *self._named(programs))}
         for file in files.values():
             self._take(file)
         for program in programs:
             self._pairs_of(program)
+        # A copy: looking for a pair may read further files into it.
         for path in list(self._contents):
             self._pair_beside(path)
         return ForeignNode(
@@ -143,6 +146,7 @@ class _Inspection:
 
     def _take(self, file: FoundFile) -> None:
         if file.problem is not None:
+            # Of what has another name nobody knows that it should be read at all.
             if file.path.endswith((*_PEM_SUFFIXES, ".conf")):
                 self._unread(self._spot(file.path), file.problem)
         elif _CLUSTERS.search(file.data) and _USERS.search(file.data):
@@ -162,6 +166,7 @@ class _Inspection:
             self._unread(self._spot(file.path), fault)
         self._take_certificates(self._spot(file.path), content)
         if content.certificates and content.private:
+            # Such as kubelet-client-current.pem, which holds both.
             self._add(self._spot(file.path), content.certificates, self._spot(file.path), content)
 
     def _take_certificates(self, spot: Spot, content: PEMContent) -> None:
@@ -181,12 +186,14 @@ class _Inspection:
     ) -> FoundPair:
         private = key.private[0] if key is not None and key.private else None
         pair = FoundPair(spot=spot, chain=chain, key_spot=key_spot, private=private)
+        # The first finding stays: flags are looked at before what merely lies side by side.
         return self._found.pairs.setdefault((spot.path, spot.part, key_spot.path), pair)
 
     def _pairs_of(self, program: Program) -> None:
         line = program.flags
         named = [(line.value(one), line.value(other)) for one, other in PAIR_FLAGS[line.component]]
         if line.component is ComponentName.API_SERVER:
+            # `CERTIFICATE,KEY:NAMES`, of which the names may be missing.
             keys = [value.partition(":")[0].partition(",")[2] for value in line.values("tls-sni-cert-key")]
             named += zip((pair.certificate for pair in sni_pairs(line)), keys, strict=True)
         for certificate, key in named:
@@ -275,6 +282,7 @@ class _Inspection:
         return self._spot(self._real(path)), self._content(path)
 
     def _unread_reference(self, spot: Spot, path: str, name: str) -> None:
+        # A directory that was not copied says nothing of its files.
         if self._tree.has_directory(posixpath.dirname(path)):
             self._unread(spot, f"its {name}, {path}, is missing")
 
@@ -297,6 +305,7 @@ def _login(
         is_current=name == content.current_context,
         server=cluster.text("server") if cluster is not None else "",
         tls_server_name=cluster.text("tls-server-name") if cluster is not None else "",
+        # Of a context that leads to no cluster, `dangling_context` tells.
         verifies=cluster is None or not cluster.flag("insecure-skip-tls-verify"),
         names_trust=cluster is None or any(map(cluster.text, _TRUST_FIELDS)),
         trust=trusted.get(context.text("cluster")),
@@ -323,6 +332,7 @@ def named_files(program: Program) -> Iterator[str]:
     line = program.flags
     given = {flag.name.replace("_", "-") for flag in line.flags} | set(line.settings)
     for name in sorted(given & _FILE_FLAGS):
+        # What a file of settings says has no list of values.
         yield from filter(None, line.values(name) or (line.value(name),))
     if line.component is ComponentName.API_SERVER:
         for value in line.values("tls-sni-cert-key"):

@@ -101,6 +101,7 @@ class _Servers:
         """Those that a node reaches by a host: one by its own address, or all behind a name."""
         if host in LOOPBACK:
             return tuple(each for each in self.running if each[0] is node)
+        # --bind-address is no help: mostly it stands for every address of the host.
         own = tuple(each for each in self.running if each[1].flags.value("advertise-address") == host)
         return own or (() if host in self.elsewhere else self.running)
 
@@ -155,6 +156,7 @@ def _from_pods(cluster: ForeignCluster, running: _Running) -> Iterator[Judgement
 
 def _service_address(text: str) -> str:
     try:
+        # The Service `kubernetes` has the first address after the network's own (`GetIndexedIP` with 1).
         return str(ip_network(text.partition(",")[0].strip(), strict=False)[1])
     except (ValueError, IndexError):
         return ""
@@ -184,6 +186,7 @@ def _to_members(cluster: ForeignCluster, running: _Running) -> Iterator[Judgemen
 def _members_at(cluster: ForeignCluster, node: ForeignNode, host: str) -> Iterator[_Running]:
     for member, etcd in cluster.running(ComponentName.ETCD):
         urls = f"{etcd.flags.value('advertise-client-urls')},{etcd.flags.value('listen-client-urls')}"
+        # Each member listens at loopback, too, where only its own node reaches it.
         hosts = {url.hostname for url in https_urls(urls)} - LOOPBACK
         if (host in LOOPBACK and member is node) or host in hosts:
             yield member, etcd
@@ -196,6 +199,7 @@ def _client_of_member(
     shown: FoundBundle | None,
     severity: AuditSeverity = AuditSeverity.ERROR,
 ) -> Iterator[Judgement]:
+    # Without this flag etcd verifies no client, whatever else it is given.
     if etcd.flags.value("client-cert-auth") == "true":
         yield from _client(_peer(etcd), judged, member.bundle(etcd, "trusted-ca-file"), shown, severity)
 
@@ -273,6 +277,7 @@ def _of_own_member(running: _Running) -> Iterator[Judgement]:
     yield from _client_of_member(node, etcd, gateway, own, AuditSeverity.WARNING)
     trusted = etcd.flags.value("trusted-ca-file")
     if trusted:
+        # kubeadm puts it beside the CA.
         directory = posixpath.dirname(etcd.flags.host_path(trusted))
         shown = node.bundle_at(posixpath.join(directory, "healthcheck-client.crt"))
         check = Peer(component="etcd health check", node=node.name)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pkigen.adoption.file_tree import FileTree, Steps, TreeEntry
 
+# Links that lead to each other have no end.
 _MOST_LINKS: Final = 16
 _MOST_ENTRIES: Final = 20_000
 _DEEPEST: Final = 16
@@ -111,6 +112,7 @@ class NodeTree:
                 paths[path] = None
         for path in sorted(paths):
             found = self.file(path)
+            # What a link on the way leads to is yielded by its own path.
             if found is not None and found.path == path:
                 yield found
 
@@ -124,6 +126,7 @@ class NodeTree:
             return
         for name in self._tree.names(place[1]):
             entry = self._tree.entry((*place[1], name))
+            # What a link leads to has a path of its own; a flag that names the link finds it (`file`).
             if entry is not None and entry.kind in {EntryKind.FILE, EntryKind.DIRECTORY}:
                 yield from self._below(posixpath.join(path, name), depth + 1)
 

@@ -106,6 +106,7 @@ def _of_pods(tree: NodeTree, directory: str, unread: list[Unread]) -> Iterator[P
     """The kubelet starts what every file of the directory says, but for hidden ones (config/file.go)."""
     for name in tree.names(directory):
         file = tree.file(posixpath.join(directory, name))
+        # The kubelet passes directories over, too.
         if not name.startswith(".") and file is not None and file.problem != "is a directory":
             spot = Spot(node=tree.name, path=posixpath.join(directory, name), shown=file.shown)
             yield from _of_manifest(file, spot, unread)
@@ -124,6 +125,7 @@ def _of_pod(pod: Any, spot: Spot) -> Iterator[Program]:
     for container in containers if isinstance(containers, list) else ():
         command = [*_texts(at(container, "command")), *_texts(at(container, "args"))]
         words = unwrapped(command, tuple(ComponentName))
+        # A Pod may have other containers, such as one that ships logs.
         component = _COMPONENTS.get(posixpath.basename(words[0])) if words else None
         if component is None:
             continue
@@ -162,6 +164,7 @@ def _mounts(pod: Any, container: Any) -> Iterator[HostPath]:
 
 def _ids(pod: Any, container: Any, *names: str) -> frozenset[int]:
     found = [at(each, "securityContext", name) for each in (at(pod, "spec"), container) for name in names]
+    # Root's files are as good as its own.
     return frozenset({0, *(each for each in found if isinstance(each, int))})
 
 
@@ -220,6 +223,7 @@ def _flags(words: Iterable[str]) -> Iterator[Flag]:
 
 def _of_units(tree: NodeTree) -> Iterator[tuple[ComponentName, Program]]:
     for component in ComponentName:
+        # Of units of one name that in /etc counts: it comes last, and `dict` keeps the last.
         paths = (f"{directory}/{component}.service" for directory in reversed(_UNITS))
         for file in filter(None, map(tree.file, paths)):
             lines = [*_lines(file), *_of_drop_ins(tree, file.path)]
@@ -240,6 +244,7 @@ def _of_drop_ins(tree: NodeTree, unit: str) -> Iterator[tuple[str, str]]:
         for file in tree.names(posixpath.join(directory, f"{name}.d"))
         if file.endswith(".conf")
     }
+    # The names decide, not the directories: 20-x of one follows 10-x of another.
     for file in filter(None, (tree.file(paths[each]) for each in sorted(paths))):
         yield from _lines(file)
 
@@ -252,11 +257,13 @@ def _lines(file: FoundFile) -> list[tuple[str, str]]:
 
 def _command(tree: NodeTree, lines: Sequence[tuple[str, str]]) -> list[str]:
     """The last ExecStart, with the variables of its environment files put in, as systemd does it."""
+    # An empty ExecStart takes back those before it, and the last one counts anyway.
     commands = [value for key, value in lines if key == "ExecStart" and value]
     variables = _variables(tree, lines)
     words: list[str] = []
     for word in _split(commands[-1]) if commands else ():
         whole = _VARIABLE.fullmatch(word)
+        # A variable that is a word of its own becomes several words, or none.
         words += _split(variables.get(whole[1], "")) if whole else [word]
     return words
 
@@ -296,6 +303,7 @@ def _kubelet(tree: NodeTree, unit: Program | None, unread: list[Unread]) -> Prog
     source = file or kubeconfig
     if unit is None and source is None:
         return None
+    # An empty path is the root, which is there.
     settings = _settings(tree, file, unread) if file is not None and plain.value("config") else {}
     return Program(
         spot=unit.spot if unit is not None else _spot_of(tree, source),
@@ -305,9 +313,11 @@ def _kubelet(tree: NodeTree, unit: Program | None, unread: list[Unread]) -> Prog
 
 def _kubelet_flags(tree: NodeTree, unit: Program | None) -> Iterator[Flag]:
     flags = unit.flags.flags if unit is not None else ()
+    # Such a unit needs no drop-in of kubeadm's package, which else gives these two.
     if any(flag.name in {"config", "kubeconfig"} for flag in flags):
         yield from flags
         return
+    # First: what the unit itself gives counts more, as with pflag the last one does.
     yield Flag("kubeconfig", _KUBELET_KUBECONFIG)
     yield Flag("config", _KUBELET_CONFIGURATION)
     yield from flags

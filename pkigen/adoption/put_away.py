@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 _ROTATED: Final = re.compile(r"/kubelet-(?:client|server)-\d{4}-[\d-]+\.pem$")
+# At the start of a word: a threshold is not old. kubeadm works in /etc/kubernetes/tmp (`TempDir`).
 _PUT_AWAY: Final = re.compile(
     r"/[^/]*(?:backup|\.bak|\.old|\bold|\.orig|\.save|~|expired|/tmp)[^/]*(?:/|$)|/tmp/", re.IGNORECASE
 )

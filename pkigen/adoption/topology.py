@@ -130,6 +130,7 @@ def _without_etcd(cluster: ForeignCluster) -> Iterator[ForeignNode]:
     """The nodes without their members; those that run nothing else are none of the cluster's."""
     for node in cluster.nodes:
         left = tuple(each for each in node.programs if each.component is not ComponentName.ETCD)
+        # Where nothing is known to run there may be a kubelet whose files were not copied.
         if left or not node.programs:
             yield replace(node, programs=left)
 

@@ -82,6 +82,7 @@ def _presentation(by: Shower, alike: Sequence[Judgement], *, now: datetime) -> P
 def _end(judged: Judgement) -> datetime:
     """The earliest end along the chain, that of the CA in the bundle included."""
     chain, anchors = judged.shown.certificates, judged.trust.certificates
+    # Of several CAs with that name it is the last to end: until then one of them judges.
     above = [each.not_valid_after_utc for each in anchors if each.subject == chain[-1].issuer]
     return min((*(each.not_valid_after_utc for each in chain), *sorted(above)[-1:]))
 

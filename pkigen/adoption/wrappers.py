@@ -38,6 +38,7 @@ def unwrapped(words: Sequence[str], components: Sequence[ComponentName]) -> list
     first = next(starts, None)
     if first is None:
         return list(words)
+    # An empty word is an argument, though its set of characters is in every other set.
     return list(takewhile(lambda word: not word or not set(word) <= set(_MARKS), found[first:]))
 
 
@@ -45,6 +46,7 @@ def _script(words: Sequence[str]) -> list[str]:
     """The words of what `sh -c` is given; none for a shell that runs a file."""
     given = iter(words)
     for word in given:
+        # Also in a cluster of them, as in `-ec`.
         if word.startswith("-") and not word.startswith("--") and word.endswith("c"):
             return _lexed(next(given, ""))
     return []
@@ -53,6 +55,7 @@ def _script(words: Sequence[str]) -> list[str]:
 def _lexed(script: str) -> list[str]:
     lines = script.replace("\\\n", " ").replace("\n", " ; ")
     lexer = shlex.shlex(lines, posix=True, punctuation_chars=_MARKS)
+    # Otherwise a word ends at `,` and `:`, which values of flags have.
     lexer.whitespace_split = True
     try:
         return list(lexer)

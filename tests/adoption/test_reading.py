@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,15 @@ def test_a_kubeconfig_that_kubectl_does_not_read_is_said(
     ]
     assert [each.severity for each in found] == [AuditSeverity.ERROR]
     assert said in found[0].detail
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_kubeconfig_may_be_json(node: AlteredNode, indent: int | None) -> None:
+    content = yaml.safe_load(node.path("admin.conf").read_text())
+    node.write("team.json", json.dumps(content, indent=indent).encode())
+    found = cluster_of(node.root, node.now).nodes[0].kubeconfig("/etc/kubernetes/team.json")
+    assert found is not None
+    assert found.current is not None
 
 
 def test_a_certificate_of_ed25519_is_judged(node: AlteredNode) -> None:

@@ -22,6 +22,7 @@ _GROUP_READS: Final = 0o040
 _OTHERS_WRITE: Final = 0o002
 _GROUP_WRITES: Final = 0o020
 _BEYOND_OWNER: Final = 0o077
+# The number for the file's mode, and that for its owner.
 _CIS: Final = {
     f"{MANIFESTS}/kube-apiserver.yaml": ("1.1.1", "1.1.2"),
     f"{MANIFESTS}/kube-controller-manager.yaml": ("1.1.3", "1.1.4"),
@@ -76,6 +77,7 @@ def _is_secret(node: ForeignNode, file: FoundFile) -> bool:
     kubeconfig = node.kubeconfig(file.path)
     if kubeconfig is None:
         return file.path in _secret_paths(node)
+    # One that names its credentials by path, or runs a program for them, holds no secret.
     return any(word in file.data for word in (b"client-key-data", b"token", b"password"))
 
 

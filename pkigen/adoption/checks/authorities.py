@@ -41,6 +41,7 @@ def ca_unfit(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     for _, program, flag, bundle in _trusted(cluster):
         for certificate in bundle.certificates:
             fault = _ca_fault(certificate)
+            # One file stands behind several flags, and each of its CAs counts once.
             key = (str(bundle.spot), public_der(certificate.public_key()))
             if fault is not None and key not in seen:
                 seen[key] = None
@@ -56,6 +57,7 @@ def _ca_fault(certificate: x509.Certificate) -> str | None:
     if not is_ca(certificate):
         return "is no CA (basicConstraints)"
     usage = extension_of(certificate, x509.KeyUsage)
+    # Without the extension a CA may sign (Go's crypto/x509 `CheckSignatureFrom`).
     return "may not sign certificates (keyUsage)" if usage and not usage.value.key_cert_sign else None
 
 
@@ -64,6 +66,7 @@ def leaf_is_ca(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     for node in cluster.nodes:
         for bundle in {str(each.spot): each for each in _shown(node)}.values():
             certificate = bundle.certificates[0]
+            # What signed itself (`openssl req -x509` makes it a CA) can sign only for who trusts it anyway.
             if is_ca(certificate) and not is_self_issued(certificate):
                 yield AuditFinding(
                     rule=AuditRule.LEAF_IS_CA,
@@ -81,6 +84,7 @@ def _shown(node: ForeignNode) -> Iterator[FoundBundle]:
             if bundle is not None:
                 yield bundle
     for pair in node.pairs:
+        # In a kubeconfig, or by its usages; the pair of a CA is neither.
         if pair.spot.part or _has_usages(pair.certificate):
             yield pair.shown
 
@@ -92,6 +96,7 @@ def _has_usages(certificate: x509.Certificate) -> bool:
 def unlimited_usage(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """A leaf without extendedKeyUsage: Go accepts it for everything."""
     for found in cluster.each_certificate():
+        # What follows the first one of a file is its chain, and CAs need no usage.
         if found.position == 0 and not is_ca(found.certificate) and not _has_usages(found.certificate):
             yield AuditFinding(
                 rule=AuditRule.UNLIMITED_USAGE,
@@ -210,6 +215,7 @@ def _signers(cluster: ForeignCluster) -> set[bytes]:
     known: set[bytes] = set()
     for found in cluster.each_certificate():
         if not is_self_issued(found.certificate):
+            # By name first: only then is a signature worth verifying.
             issuers = authorities.get(found.certificate.issuer, ())
             known.update(
                 public_der(each.public_key()) for each in issuers if _signed(found.certificate, each)

@@ -58,6 +58,7 @@ def _fault(node: ForeignNode, program: Program, pair: FoundPair) -> str | None:
     subject = subject_of(pair.certificate)
     if program.component is not ComponentName.KUBELET:
         wanted = _USERS.get(program.component)
+        # RBAC has no user for the others: the API server and etcd come in by no kubeconfig.
         return None if wanted in {None, subject.common_name} else f"RBAC knows it as {wanted}"
     if not subject.common_name.startswith(_NODE):
         return f"the Node authorizer wants CN={_NODE}NAME"
@@ -78,6 +79,7 @@ def _node_name(node: ForeignNode) -> str:
         for program in node.running(ComponentName.ETCD)
         if program.spot.path.startswith("/etc/kubernetes/manifests/")
     ]
+    # The kubelet takes its name in lower case (component-helpers node/util `GetHostname`).
     return next(iter(filter(None, names)), "").lower()
 
 
@@ -98,6 +100,7 @@ def wrong_administrator(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 
 
 _ADMINISTRATORS: Final = frozenset({MASTERS, "kubeadm:cluster-admins"})
+# What begins with CN= is a user: newer kubeadm gives this certificate no group (certs/certlist.go).
 _GROUPS: Final = {
     "admin.conf": _ADMINISTRATORS,
     "super-admin.conf": frozenset({MASTERS}),
@@ -181,6 +184,7 @@ def without_credential(cluster: ForeignCluster) -> Iterator[AuditFinding]:
             value = program.flags.value("kubeconfig")
             kubeconfig = node.kubeconfig(program.flags.host_path(value)) if value else None
             user = _current_user(kubeconfig.content) if kubeconfig is not None else None
+            # Whether it is good is for the checks of certificates, or cannot be seen, as with a token.
             if kubeconfig is not None and user is not None and not _CREDENTIALS.intersection(user.fields):
                 yield AuditFinding(
                     rule=AuditRule.WRONG_IDENTITY,

@@ -101,6 +101,7 @@ def weak_signature(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     for found in cluster.each_certificate():
         try:
             algorithm = found.certificate.signature_hash_algorithm
+        # The weak ones are all known.
         except UnsupportedAlgorithm:
             continue
         if isinstance(algorithm, _WEAK_HASHES):
@@ -120,10 +121,12 @@ def duplicate_serial(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     A root that was renewed may have kept its number, as those whose number is 0 do.
     """
     seen: dict[tuple[bytes, bytes, int], dict[bytes, FoundCertificate]] = defaultdict(dict)
+    # Roots first: then `others` are roots alone only where there is nothing else of that number.
     for found in sorted(cluster.each_certificate(), key=lambda each: not is_self_issued(each.certificate)):
         certificate = found.certificate
         name = certificate.issuer.public_bytes()
         number = (name, _authority_key(certificate), certificate.serial_number)
+        # Copies of one certificate are one.
         seen[number].setdefault(certificate.fingerprint(hashes.SHA256()), found)
     for (_, _, serial), same in seen.items():
         first, *others = same.values()
@@ -184,6 +187,7 @@ def key_copied(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         named = named_paths(node)
         paired = {pair.key_spot.path for pair in node.pairs}
         for paths in _places(node).values():
+            # What a flag names is no copy, and what lies beside its certificate is less of one than the rest.
             first, *others = sorted(paths, key=lambda path: (path not in named, path not in paired, path))
             for other in set(others) - named:
                 kept = other in paired or is_put_away(other)
