@@ -13,6 +13,7 @@ from pkigen.state.authority import certificates_of
 from pkigen.state.authority_record import require_recorded
 from pkigen.state.observed import Reader
 
+# Whatever is larger is no certificate, key or token, and was named by mistake.
 LARGEST_REFERENCE = 1 << 20
 
 

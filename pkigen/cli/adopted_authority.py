@@ -63,6 +63,7 @@ def adopt_authority(
         )
     system = system_of(context)
     found = ROWS[order.distribution].read(read_source(order.sources, name=order.name or ""))
+    # What the command line says counts more than what the files let guess.
     found = replace(found, name=order.name or found.name, version=order.version or found.version)
     taken = imported(found)
     text, loaded, unknown = described(found, taken, distribution=str(order.distribution))

@@ -111,12 +111,14 @@ class LazyCommand(TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Hand over to the command itself."""
         module = import_module(f"pkigen.cli.commands.{str(self.name).replace('-', '_')}")
+        # Set from here, so that no command's module can forget it.
         module.app.rich_markup_mode = _MARKUP
         command = typer.main.get_command(module.app)
         below = getattr(command, "commands", {})
         for each in below.values():
             each.short_help = _sentence_of(each)
         if parent is not None:
+            # A group works on nothing itself: each command below it is asked.
             for each in below.values() or (command,):
                 _refuse_unused_directory(each, parent)
             if below:
@@ -138,6 +140,7 @@ def _refuse_unused_directory(command: Any, parent: Any) -> None:
 
 
 def _dir_option(parent: Any, callback: Any) -> Any:
+    # A copy: the program's own option keeps its callback.
     option = copy(next(each for each in parent.find_root().command.params if each.name == "directory"))
     option.expose_value = False
     option.callback = callback
@@ -199,6 +202,7 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands panel by panel."""
         del ctx
+        # All panels have one width, where each would have one of its own.
         width = max(map(len, self.commands))
         for panel, commands in self._panels.items():
             with formatter.section(panel):
@@ -305,6 +309,7 @@ def run(arguments: Sequence[str], *, system: System | None = None) -> int:
 def _run(arguments: Sequence[str], invocation: Invocation) -> int:
     try:
         if not arguments and _COMPLETION not in os.environ:
+            # Help that nobody has asked for is no result.
             with redirect_stdout(sys.stderr):
                 _invoke(["--help"], invocation)
             return ExitCode.USAGE

@@ -85,6 +85,7 @@ class Visit:
     def require_admissible(self, label: Label, installed: Installed | None) -> None:
         """Refuse what is not for this host or not for now."""
         host = Host(node=self.node, now=self.system.clock(), installed=installed)
+        # Any other kind is refused as what is no bundle of a node.
         kind = label.kind if label.kind in _INSTALLABLE else BundleKind.NODE
         require_admissible(label, host, kind=kind, max_age=self.max_age, allow_older=self.allow_older)
 
@@ -135,6 +136,7 @@ def visit_of(wish: VisitOptions) -> Visit:
         system=system_of(wish.context),
         root=wish.root,
         file=wish.file,
+        # Names of nodes are in lower case (component-helpers node/util `GetHostname`).
         node=wish.node or socket.gethostname().lower(),
         pin=parse_pin(wish.pin) if wish.pin is not None else None,
         identity=wish.identity,

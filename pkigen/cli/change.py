@@ -65,6 +65,7 @@ def change(
 
     Where `saved` is given, it says what is asked for; where `save` is, the plan is shown and saved instead.
     """
+    # A saved plan is made again of what was asked for then, and compared with what it says.
     request = PlanRequest(selection=selection, reuses_keys=reuse_keys) if saved is None else saved.request
     if runbook is not None:
         require_place(runbook)  # it is written after the change
@@ -93,6 +94,7 @@ def change(
         if not made.changes and not is_new:
             applied = Applied(issued=(), capped=(), backup=None)
         else:
+            # Only here: where nothing is to be done nobody is asked for a passphrase.
             vault = session.unlocking.vault(store)
             applied = apply_plan(
                 made,
@@ -103,6 +105,7 @@ def change(
                 held=held,
                 agreed=_digest(saved),
             )
+        # Only now: the change itself may ask for something in the cluster.
         made = replace(made, in_cluster=session.in_cluster(store))
         say_applied(session, made, applied, output, others=is_new, reader=store)
     if runbook is not None:
@@ -174,6 +177,7 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format, *, oth
         lines.append(Line(session.arrival))
     if lines:
         (say_lines if output is Format.TEXT else aside_lines)(lines)
+    # After the plan is shown, so that who is refused sees by what.
     if not consent.force:
         _require_safe(plan, found)
     if (plan.changes or others) and not consent.yes and not agreed("apply these changes?"):

@@ -159,6 +159,7 @@ def fitting(lines: Sequence[Line], *, columns: int, rows: int) -> list[Line]:
         return list(lines)
     ranked = sorted(range(len(lines)), key=lambda number: (lines[number].tone not in _URGENT, number))
     filled = accumulate(heights[number] for number in ranked)
+    # One row is for the count, and the last stays free.
     kept = sorted(number for number, total in zip(ranked, filled, strict=True) if total < rows - 1)
     more = Line(f"… and {len(lines) - len(kept)} more lines; there is no room", Tone.QUIET)
     return [*(lines[number] for number in kept), more]

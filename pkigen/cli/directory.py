@@ -105,6 +105,7 @@ def first_directory(option: Path | None, spec: Path | None, name: str) -> Path:
 
 def is_cluster(directory: Path) -> bool:
     """Whether a directory holds a lock file."""
+    # Also where it is a link that leads nowhere: damaged, it is a cluster's still.
     return os.path.lexists(directory / layout.LOCK_FILE)
 
 

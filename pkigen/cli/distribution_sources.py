@@ -43,6 +43,7 @@ def read_source(paths: Sequence[str], *, name: str = "") -> Source:
 
 def _files(path: str) -> Iterator[tuple[str, bytes]]:
     if path == "-":
+        # One more than an archive may have shows that there is more.
         data = sys.stdin.buffer.read(LARGEST_ARCHIVE + 1)
         yield from _of_data(data, "standard input")
     elif not Path(path).exists():
@@ -73,6 +74,7 @@ def _below(tree: FileTree, steps: Steps, shown: str) -> Iterator[tuple[str, byte
             yield from _below(tree, path, shown)
         elif entry.kind is EntryKind.FILE and name.endswith(_SUFFIXES):
             content = tree.content(path)
+            # Left out without a word, a CA would be missing in what is taken over.
             if content is None:
                 raise StoreError(f"{shown}/{'/'.join(path)} cannot be read", hint="run as its owner")
             yield f"{shown}/{'/'.join(path)}", content

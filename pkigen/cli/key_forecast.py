@@ -41,6 +41,7 @@ def keys_guessed(arguments: Sequence[str]) -> tuple[KeyAlgorithm, ...]:
 
     A wrong guess costs some work of another process; what is made depends on the spec as it is read.
     """
+    # By their beginnings: an option may have its value behind `=`.
     text = b"" if any(each.startswith(_WITHOUT_KEYS) for each in arguments) else _spec_among(arguments)
     if not any(name.encode() in text for name in KeyAlgorithm):
         return ()

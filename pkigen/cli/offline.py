@@ -71,6 +71,7 @@ def request_out(
 
 def _beside(root: Path) -> Path:
     """Where a directory's request goes if nobody says otherwise: `prod.request` beside `prod`."""
+    # `.` and `..` have no name of their own to put a suffix to.
     named = root if root.name not in {"", ".."} else root.resolve()
     return named.with_name(f"{named.name}.request")
 

@@ -64,7 +64,7 @@ def _from_descriptor(descriptor: int) -> bytes:
     """All that an open descriptor gives, up to the limit; it is closed, for no child to inherit.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: It cannot be read, or gives more.
     """
     data = b""
     try:
@@ -76,6 +76,9 @@ def _from_descriptor(descriptor: int) -> bytes:
         raise UsageError(
             f"--passphrase-fd {descriptor} cannot be read: {reason}", hint="open it first: `… 3<FILE`"
         ) from None
+    # Cut off it would be another passphrase, and not the same one for every way in which a pipe is filled.
+    if len(data) > _LARGEST:
+        raise UsageError(f"--passphrase-fd {descriptor} gives more than {_LARGEST} bytes")
     return data
 
 
@@ -98,6 +101,7 @@ def _asked(question: str, what: str) -> str:
         PkigenError: There is no terminal, or nobody answers.
     """
     try:
+        # Without a terminal `getpass` would read standard input, where what is typed may show.
         with Path(TERMINAL).open():
             pass
         return getpass.getpass(question)

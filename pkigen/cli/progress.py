@@ -44,6 +44,7 @@ class Bars:
         try:
             yield work.step
         finally:
+            # It may be drawing just now.
             timer.cancel()
             timer.join()
             work.close()

@@ -41,6 +41,7 @@ def carry_out(
         if not ready(session, store):
             sentence = f"nothing to do: {session.root} needs no `authority {what}`"
             forgot = False
+            # An earlier run may have ended before it came to them.
             if is_encrypted(store) and open_in_backups(store):
                 forgot = _forget(store, sentence)
             else:
@@ -56,6 +57,7 @@ def carry_out(
             say_line(f"remove {which} private files in their present form")
         if not yes and not agreed(f"{what} these files?"):
             raise PkigenError(f"not {what}ed", hint="nothing was changed")
+        # Not before: nobody types a passphrase for what is then refused.
         old, new = vaults(session, store)
         paths = reseal(what, session.inventory, store, old=old, new=new, now=session.now)
         forgot = _forget(store, f"{what}: done, {len(paths)} private files in {session.root}")

@@ -241,6 +241,7 @@ class SavedPlan:
             raise UsageError(
                 f"{path} cannot be read: {(error.strerror or 'input/output error').lower()}"
             ) from None
+        # Nested too deeply, which no plan is.
         except (ValueError, RecursionError):
             content = None
         return cls.of(path, content)
@@ -254,6 +255,7 @@ class SavedPlan:
             raise PkigenError(f"{path} was changed after it was saved: its digest is another", hint=_AGAIN)
         try:
             document = PlanDocument.of(content)
+            # Read here already, so that what names no credential is refused like any other damage.
             PlanRequest.of(None, document.revocation)
         except ValueError:
             raise UsageError(f"{path} is not a plan of this version of pkigen", hint=_AGAIN) from None
@@ -340,10 +342,12 @@ class SavedPlan:
             CarriedOutError: It was carried out already.
             PkigenError: It is another one; what is different is said.
         """
+        # As a file has it: enums are texts, and tuples lists.
         now = json.loads(json.dumps(content))
         different = list(moved(self.content, now))
         if not different:
             return
+        # Not before: what was carried out and undone since may be carried out again.
         done = agreed_at(ledger, self.digest)
         if done is not None:
             raise CarriedOutError(

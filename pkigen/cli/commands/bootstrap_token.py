@@ -69,6 +69,7 @@ def bootstrap_token(
     secret = bootstrap.secret_manifest(made, expires=expires, groups=groups, description=description)
     make_directory(out)
     manifest, kubeconfig = out / f"bootstrap-token-{made.id}.yaml", out / "bootstrap-kubelet.conf"
+    # Before the ledger has the token: otherwise one might be on record that nobody has.
     require_writable(manifest, kubeconfig)
     with session.writing("bootstrap-token") as store:
         session = session.at(store)

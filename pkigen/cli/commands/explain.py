@@ -15,6 +15,7 @@ from pkigen.notation import dir_option
 app = typer.Typer(add_completion=False)
 
 
+# NAME_MAX is 255; `Path.is_dir` raises for what is longer, as error messages are.
 _LONGEST_NAME = 250
 
 

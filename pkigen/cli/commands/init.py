@@ -73,6 +73,7 @@ def init(
     warn(loaded.warnings)
     inventory = derive(loaded.spec)
     root = first_directory(directory_of(context, directory), spec, loaded.spec.file_name)
+    # Neither a dry run nor a second run makes keys.
     expected = () if dry_run or (root / layout.LOCK_FILE).exists() else keys_of(inventory)
     with making(expected, ahead=makers_of(context)) as makers:
         session = replace(

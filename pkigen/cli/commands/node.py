@@ -98,6 +98,7 @@ def request(
     loaded = read_spec(spec)
     inventory = derive(loaded.spec)
     name = node or socket.gethostname().lower()
+    # Refused here, before the medium is looked at: a name that the spec does not have.
     wanted(inventory, name)
     require_place(out)
     wish = EnrolmentOptions(

@@ -78,6 +78,7 @@ def approve(
             source = ApprovedKeys(keys=reviewed.keys, entries=entries)
             applied = apply_plan(plan, session.inventory, store, session.tools(vault), source=source)
             say_kept_back(applied)
+        # An answer carries the whole node, not only what was approved.
         require_settled(session.plan(store), root=session.root, words=session.words)
         answers = pack_answers(session, OpenedView(store, vault), petitions, out)
         content.update(outcomes.approved(answers, applied))

@@ -85,8 +85,10 @@ def show(run: Run, proposed: Proposed, output: PlanFormat, *, full: bool, aside:
         case PlanFormat.MARKDOWN:
             say(fleet_markdown(run.fleet.name, proposed.found, proposed.document, full=full))
         case PlanFormat.JSON:
+            # A line at a time: all of them together may not fit into memory.
             for line in proposed.document.lines():
                 say(line.decode())
+        # YAML is one text, which needs all of them at once.
         case PlanFormat.YAML:
             say(structured.dump(json.loads(b"".join(proposed.document.lines())), output))
     tell_notes(proposed.found)

@@ -81,6 +81,7 @@ class Circumstances:
             PkigenError: They are encrypted, and nothing opens them.
         """
         if sealed_identity(reader) is None:
+            # One passphrase is given for all clusters: those that need none say nothing of it.
             return replace(session.unlocking, file=None, identity=None).vault(reader)
         if not session.unlocking.is_given:
             raise PkigenError(

@@ -208,6 +208,7 @@ def _line(visit: SiteVisit[Planned], planned: Planned) -> bytes:
     }
     text = json.dumps(fields)
     if planned.content is not None:
+        # The plan is JSON already: it takes the place of the `null`, instead of being read and written again.
         text = f"{text.removesuffix('null}')}{planned.content}}}"
     return text.encode()
 
@@ -277,6 +278,7 @@ def _checked(stream: BinaryIO) -> tuple[dict[str, Any], tuple[PlanLine, ...]]:
     first = stream.readline(_LARGEST_LINE)
     head = json.loads(first.removesuffix(_CLUSTERS) + b"}")
     digest, offset, members = hashlib.sha256(first), len(first), []
+    # The line of each cluster begins with a brace.
     while not (line := stream.readline(_LARGEST_LINE)).startswith(b"]"):
         if not line:
             raise ValueError
@@ -289,6 +291,7 @@ def _checked(stream: BinaryIO) -> tuple[dict[str, Any], tuple[PlanLine, ...]]:
         offset += len(line)
     rest, mark, last = line.rpartition(_DIGEST)
     digest.update(rest)
+    # Nothing may follow the digest, which would not be bound by it.
     if not mark or last != digest.hexdigest().encode() + b'"}\n' or stream.read(1):
         raise ValueError
     return head, tuple(members)

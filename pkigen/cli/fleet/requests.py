@@ -70,6 +70,8 @@ def asked(around: Circumstances, site: Site, *, within: timedelta | None, again:
             tools = session.tools(around.vault(session, store))
             pending = ask_outstanding(session.planner, store, selection, tools)
         else:
+            # By no window: a request that is out stays, though this run asks for more than the one that made
+            # it.
             require_current(pending, session.planner, store, selection=Selection(), following=frozenset())
     cluster = session.inventory.cluster.name
     if pending is None:

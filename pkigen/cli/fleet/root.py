@@ -177,6 +177,7 @@ def _review(
     asked = (identifier for identifier, _ in requests.requests)
     session = session.over(with_successors(session.planner, asked))
     earlier = earlier_answer(store, requests, carried)
+    # One that was answered gets the same answer again, whatever its age.
     if earlier is None:
         require_current(requests, store, now=session.now, cluster=cluster)
     found = proposals(requests, session.inventory, authority, store, now=session.now)

@@ -38,6 +38,7 @@ class PastChange:
 
 def changes(ledger: bytes, backups: Iterable[BackupInfo], *, now: datetime) -> tuple[PastChange, ...]:
     """The newest first."""
+    # The ledger's times have no microseconds.
     commands = {each.time.replace(microsecond=0): each.command for each in backups if each.time is not None}
     return tuple(islice(_changes(ledger, commands, now), _SHOWN))
 
@@ -70,6 +71,7 @@ def _sentence(lines: list[dict[str, Any]]) -> str:
 def _counted(event: str, number: int, lines: list[dict[str, Any]]) -> str:
     if number > _NAMED:
         return f"{number} {_OBJECTS} {event}"
+    # The ledger is read from its end; here things stand in the order in which they were done.
     names = [str(line.get("id")) for line in reversed(lines) if str(line.get("event")) == event]
     return f"{event} {', '.join(names)}"
 

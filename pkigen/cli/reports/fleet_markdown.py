@@ -88,6 +88,7 @@ def _plans(document: FleetPlan, *, room: int | None) -> Iterator[str]:
     left, omitted = room, 0
     for cluster in document.clusters():
         text = plan_markdown(PlanDocument.of(cluster["plan"]), full=room is None)
+        # One that follows may be shorter.
         if left is not None and len(text) > left:
             omitted += 1
             continue

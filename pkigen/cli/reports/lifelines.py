@@ -63,6 +63,7 @@ class Axis:
         months = (self.end - self.start).days / 30.4
         step = next(each for each in (1, 2, 3, 6, 12, 24, 120) if months / each <= _TICKS or each == 120)  # noqa: PLR2004
         number = self.start.year * 12 + self.start.month
+        # Up to the next multiple, so that ticks are at the same months whatever is shown.
         number += -number % step
         while (moment := self._first(number)) < self.end:
             yield moment, f"{moment:%Y-%m}"
@@ -127,6 +128,7 @@ def axis(found: Sequence[Life], *, now: datetime) -> Axis:
     """From the first beginning to the last end, as far as three years around today reach."""
     begins = [each.begins for each in found if now - each.begins <= _REACH]
     ends = [each.last for each in found if each.last - now <= _REACH]
+    # A quarter ahead at least, also where everything has ended.
     start, end = min((now, *begins)), max((now + _YEAR / 4, *ends))
     margin = (end - start) / _MARGIN
     return Axis(start=start - margin, end=end + margin)

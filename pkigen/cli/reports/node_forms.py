@@ -47,9 +47,11 @@ def ansible_inventory(cluster: ClusterSpec, root: str) -> dict[str, Any]:
 
     With `_meta` it is not asked for each host again.
     """
+    # Also where nobody has the role: playbooks name these groups.
     groups: dict[str, list[str]] = {"control_plane": [], "etcd": [], "worker": []}
     for node in cluster.spec.nodes:
         for role in _roles(cluster, node):
+            # Ansible's names of groups have no hyphens.
             groups.setdefault(role.replace("-", "_"), []).append(node.name)
     content = nodes_content(cluster, root)["nodes"]
     return {

@@ -267,6 +267,7 @@ class PlanDocument(Piece):
         Raises:
             ValueError: It is another structure.
         """
+        # By JSON, in which enums and times are texts, as in a file that is read.
         return cls.model_validate_json(json.dumps(content))
 
 

@@ -94,6 +94,7 @@ def _head(plan: PlanDocument) -> Iterator[str]:
         yield ""
         yield "> [!CAUTION]"
     if plan.authority.is_new:
+        # Two blanks at its end break the line within the quotation.
         yield "> This makes a **new authority**: there is none here, and none is recorded.  "
     for risk in plan.risks:
         yield f"> Risk: {code(risk)}  "
@@ -133,6 +134,7 @@ def _diffs(entries: Iterable[Entry], *, room: int | None) -> Iterator[str]:
             continue
         block = tuple(fenced((f"--- {entry.name}", f"+++ {entry.name}", *entry.diff), "diff"))
         size = sum(len(line) + 1 for line in block)
+        # One that follows may be shorter.
         if left is not None and size > left:
             omitted += 1
             continue

@@ -43,6 +43,7 @@ _TRUSTS = {
 _PUBLISHED_CAS = (
     '{{range .items}}namespace {{.metadata.namespace}}{{"\\n"}}{{index .data "ca.crt"}}{{"\\n"}}{{end}}'
 )
+# How many CAs each namespace has, of what the template above has printed.
 _COUNT_CAS = (
     "awk '/^namespace / {of = $2; cas[of] = 0} /BEGIN CERTIFICATE/ {cas[of]++} "
     "END {for (of in cas) print of, cas[of]}'"
@@ -50,6 +51,7 @@ _COUNT_CAS = (
 _WITH_CA_BUNDLE = (
     "validatingwebhookconfigurations,mutatingwebhookconfigurations,apiservices,customresourcedefinitions"
 )
+# Each CA bundle with whose it is: these kinds have it in three different places.
 _CA_BUNDLES = (
     '{{range .items}}{{$of := printf "%s/%s" .kind .metadata.name}}'
     '{{range .webhooks}}{{with .clientConfig.caBundle}}{{$of}} {{.}}{{"\\n"}}{{end}}{{end}}'
@@ -116,6 +118,7 @@ class _RotationRunbook:
             self._where = f"commands that begin with kubectl run on {first}, which alone has the key they use"
         self._bundle = inventory.pki_path(first, "ca.crt")
         steps = rollout(inventory, plan.changes, reader)
+        # What may lie there before anything restarts; a later copy belongs to the step behind it.
         self._copied_first = tuple(takewhile(lambda step: step.kind is StepKind.COPY, steps))
         self._then = steps[len(self._copied_first) :]
 
@@ -260,6 +263,7 @@ class _RotationRunbook:
             f"{kubectl} get configmap -A --field-selector metadata.name=kube-root-ca.crt "
             f"-o go-template='{_PUBLISHED_CAS}' | {_COUNT_CAS}"
         )
+        # `</dev/null`: what runs in the loop must not read the list that the loop reads.
         if self._step is RotationStep.PREPARE:
             yield "# Pods whose programs read it only at their start, before `promote`"
             yield (

@@ -234,12 +234,14 @@ def _event(row: StatusRow, end: datetime, cluster: str, now: datetime) -> list[s
 
 
 def _escaped(value: str) -> str:
+    # The backslash first: the others bring some of their own.
     return value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
 
 
 def _folded(line: str) -> Iterator[str]:
     """Lines of at most 75 octets, the space that begins a continuation among them (RFC 5545 3.1)."""
     part, octets = "", 0
+    # By characters, so that no line ends within one.
     for character in line:
         size = len(character.encode())
         if octets + size > _LINE:

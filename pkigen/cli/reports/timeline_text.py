@@ -51,6 +51,7 @@ def _drawn(found: Sequence[Life], *, now: datetime, width: int) -> Iterator[Line
     names = [_cut(printable(each.what)) for each in found]
     longest = max(map(len, names))
     ends = [f"{each.ends:%Y-%m-%d} {residual(each.ends - now):>5}" for each in found]
+    # Two gaps, each of two columns.
     columns = min(max(width - longest - len(ends[0]) - 4, _SHORTEST_BAR), _WIDEST_BAR)
     over = axis(found, now=now)
     for life, name, end in zip(found, names, ends, strict=True):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _TAKEN_OUT = 4
 """How many nodes of a component may have a box of their own."""
 _NAMED = 3
+# Which part of a file is meant, such as ` (user admin)`.
 _PART = re.compile(r" \([^()]*\)$")
 _PUBLISHED = ", as published"
 _PEOPLE = "user "

@@ -394,6 +394,15 @@ def test_passphrases_that_will_not_do(tmp_path: Path) -> None:
         PassphraseSource(file=file, descriptor=3).read("it")
 
 
+def test_a_descriptor_that_gives_too_much_is_refused_however_it_is_read() -> None:
+    """Cut off, it would be another passphrase: which one depends on how a pipe is filled."""
+    reading, writing = os.pipe()
+    os.write(writing, b"x" * 5000)
+    os.close(writing)
+    with pytest.raises(UsageError, match="more than 4096 bytes"):
+        PassphraseSource(file=None, descriptor=reading).read("it", new=True)
+
+
 def test_a_passphrase_from_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = [WORDS, WORDS, WORDS, "something else", "short"]
     monkeypatch.setattr("pkigen.cli.passphrases.getpass.getpass", lambda _question: answers.pop(0))
