@@ -32,6 +32,17 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
     return bundle
 
 
+def leads_to(text: str, kind: Callable[[Path], bool]) -> bool:
+    """Whether a text is the path of such a thing, as `Path.is_file`: a message or a token is none.
+
+    These may be longer than any path, and then the system does not even look.
+    """
+    try:
+        return kind(Path(text))
+    except OSError:
+        return False
+
+
 def read_bounded(path: Path, *, limit: int) -> bytes:
     """The bytes of a file, or of standard input for `-`, and one more than `limit` at most.
 

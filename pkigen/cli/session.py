@@ -378,6 +378,7 @@ def _known(system: System, root: Path, spec: Path | None) -> _OwnRecord:
     with Store.open_reading(root, filesystem=system.filesystem) as store:
         _say_recovery(store)
         lock, text = read_lock(store), spec_text(store)
+        # A directory whose first request is out has no lock file yet.
         if lock is None and not exists(store, layout.LOCK_FILE) and not is_begun(store):
             raise _no_cluster(root, spec)
         return _OwnRecord(text=text, lock=lock, recovered=store.recovered)

@@ -54,6 +54,7 @@ def situation_of(
         now=now,
         spec=session.words,
         directory=dir_option(session.root),
+        # Where a CA has expired, `rescue` comes before whatever a plan would say.
         plan=None if has_expired_ca(endings, now=now) else session.plan(tree, seen=seen),
         in_cluster=session.in_cluster(tree),
         endings=endings,

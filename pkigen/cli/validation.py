@@ -54,6 +54,7 @@ def require_valid(found: Sequence[Validation]) -> None:
     invalid = [each for each in found if each.sentence is None]
     if not invalid:
         return
+    # What a fleet's template has wrong is wrong at every site, and told once.
     problems = list(dict.fromkeys(problem for each in invalid for problem in each.problems))
     where = "the spec" if len(found) == 1 else f"{len(invalid)} of {len(found)} specs"
     raise SpecError(problems, hint=next((each.hint for each in invalid if each.hint), ""), where=where)
@@ -93,6 +94,7 @@ def is_of_fleet(file: Path) -> bool:
         data = content_of(file)
     except SpecError:
         return False
+    # The word first: to parse every spec only for its kind would take most of the time.
     return b"Fleet" in data and is_fleet(data)
 
 

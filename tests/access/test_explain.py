@@ -237,6 +237,14 @@ def test_a_certificate_as_what_it_is(place: TeamCluster, file: str) -> None:
         assert "broken" not in said
 
 
+def test_a_file_with_a_long_path(place: TeamCluster) -> None:
+    folder = place.folder.joinpath(*["d" * 60] * 4)
+    folder.mkdir(parents=True)
+    file = folder / "dev1.conf"
+    file.write_bytes((place.tree / "users/dev1.conf").read_bytes())
+    assert "dev1" in explained(place, file)
+
+
 def test_a_certificate_of_another_cluster(place: TeamCluster) -> None:
     other = place.folder / "other"
     assert place.run("init", place.spec, "-C", other).code == 0

@@ -36,6 +36,11 @@ def beside(copies: Path, more: str = "") -> None:
     (copies / "kubeadm-config.yaml").write_text(yaml.safe_dump(content))
 
 
+def test_a_path_may_hold_a_sign_of_equation(one: Path, adopted: Adopted) -> None:
+    place = one.rename(one.with_name("a=b"))
+    assert adopted.adopt(f"cp-1={place / 'cp-1'}", options=("--dry-run",)) == 0, adopted.err
+
+
 def test_what_it_asks_of_a_certificate_is_compared(one: Path, adopted: Adopted) -> None:
     beside(one)
     assert adopted.run("verify", str(one)) == 0, adopted.out

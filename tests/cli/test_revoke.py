@@ -331,6 +331,8 @@ def test_a_rollback_does_not_let_anybody_in_for_good(pkigen: InProcess, team: Pa
     ("who", "code", "error", "hint"),
     [
         ("nobody", 2, "nothing here is called 'nobody'", "give a user, a node"),
+        # A token that somebody has pasted is longer than any file's name.
+        ("e" * 300, 2, "nothing here is called 'eee", "give a user, a node"),
         ("dev", 2, "nothing here is called 'dev'", "did you mean dev"),
         ("worker-1", 2, "'worker-1' is a user and a node", "user:worker-1 or node:worker-1"),
         ("cp-1/super-admin.conf", 1, "passes before every authorizer", "rotate ca kubernetes"),

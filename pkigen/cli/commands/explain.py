@@ -15,10 +15,6 @@ from pkigen.notation import dir_option
 app = typer.Typer(add_completion=False)
 
 
-# NAME_MAX is 255; `Path.is_dir` raises for what is longer, as error messages are.
-_LONGEST_NAME = 250
-
-
 @app.command()
 def explain(
     context: typer.Context,
@@ -46,7 +42,7 @@ def explain(
     from pkigen.access import failures
     from pkigen.access.file_text import file_text
     from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-    from pkigen.cli.access_sources import read_bounded, reference_reader
+    from pkigen.cli.access_sources import leads_to, read_bounded, reference_reader
     from pkigen.cli.work.explain import failure_text, known_cluster, message_text, name_text, say_explained
 
     if error is not None:
@@ -58,12 +54,12 @@ def explain(
     if what is None:
         raise UsageError("give what to explain: a name, a file or --error TEXT")
     name = what
-    if len(name) < _LONGEST_NAME and Path(name).is_dir():
+    if leads_to(name, Path.is_dir):
         raise UsageError(
             f"{name} is a directory", hint=f"give a name too: `pkigen explain WHO {dir_option(name)}`"
         )
     with known_cluster(context, spec, directory) as cluster:
-        if len(name) < _LONGEST_NAME and Path(name).is_file():
+        if leads_to(name, Path.is_file):
             data = read_bounded(Path(name), limit=LARGEST_KUBECONFIG)
             now = system_of(context).clock()
             say_explained(

@@ -59,7 +59,9 @@ def record(kubeadm_config: Path | None, version: str | None, sources: Iterable[s
     if kubeadm_config is not None:
         given = read_record(read_whole(kubeadm_config), file=str(kubeadm_config))
     else:
-        paths = [Path(each.rpartition("=")[2]) for each in sources if each != "-"]
+        # As `_trees` takes them apart: the path may hold the sign, too.
+        named = (each.partition("=") for each in sources if each != "-")
+        paths = [Path(path if separator else name) for name, separator, path in named]
         given = next(filter(None, map(record_beside, paths)), KubeadmRecord())
     return replace(given, version=version) if version is not None else given
 

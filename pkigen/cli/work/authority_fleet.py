@@ -41,6 +41,7 @@ def _around(context: typer.Context) -> Circumstances:
 
 def root_session(context: typer.Context, fleet: Fleet, directory: Path | None) -> Session:
     """The directory of a fleet's root, with the spec of a site: they share what concerns the root."""
+    # The root's directory is no cluster's: no spec becomes its own.
     return replace(first_of(_around(context), fleet), root=authority_place(fleet, directory), adopted=None)
 
 

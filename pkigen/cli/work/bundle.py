@@ -51,6 +51,7 @@ def pack_all(
         for each, file, count in files
     )
     say(table(("NODE", "BUNDLE", "FILES", "EXPIRES", "SEALED FOR"), rows, width=width()))
+    # There is at least one: `_enrolled` has seen to that.
     say_line(f"serial {label.serial}; signed by bundle key {fingerprint(key.public)}")
     note(
         "next: carry each file to its node, and to no other; there: "

@@ -31,6 +31,7 @@ def install_bundle(visit: Visit, *, yes: bool) -> dict[str, Any]:
     Raises:
         PkigenError: It is not agreed to.
     """
+    # Not held while a person reads: what follows is looked at again below.
     with visit.reading() as store:
         _say_recovery(store)
         carried, installed = visit.admitted(store)

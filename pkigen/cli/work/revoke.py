@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
 from pkigen.access.revoking import NamedCredential, RevocationScope
-from pkigen.cli.access_sources import read_bounded, read_reference, reference_reader
+from pkigen.cli.access_sources import leads_to, read_bounded, read_reference, reference_reader
 from pkigen.cli.session import Session
 from pkigen.desired.certificates import KUBELET
 from pkigen.desired.inventory import Inventory
@@ -33,7 +33,8 @@ def found_of(word: str, scope: RevocationScope, *, before: datetime | None) -> t
         UsageError: It means nothing.
     """
     path = Path(word)
-    if "=" not in word and path.is_file():
+    # What has a sign of equation says itself what it is, as JTI=… does.
+    if "=" not in word and leads_to(word, Path.is_file):
         data = read_bounded(path, limit=LARGEST_KUBECONFIG)
         if len(data) > LARGEST_KUBECONFIG:
             raise AccessError(f"{path} is too large to be a credential")

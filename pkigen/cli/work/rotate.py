@@ -144,6 +144,7 @@ def _agree(proposed: ProposedStep, options: StepTerms) -> None:
     proposed.require()
     document = PlanDocument.of(structured.plan(proposed.plan, inventory, proposed.risks))
     (say_lines if options.output is Format.TEXT else aside_lines)(plan_lines(document))
+    # *prepare* works with every file from before it, whatever is assumed.
     if proposed.step is not RotationStep.PREPARE:
         for premise in proposed.premises:
             note(f"assumed: {premise}")

@@ -46,6 +46,7 @@ def show_change(
         session = session.at(store)
         planned = plan_rollback(store, backup)
         steps, told = _in_cluster(session, store, planned)
+        # It is another one after every change, and no node has it.
         done = tuple(
             sorted((each for each in planned.undoes if each.id != layout.LOCK_FILE), key=lambda each: each.id)
         )
@@ -72,6 +73,7 @@ def _in_cluster(session: Session, store: Store, planned: Rollback) -> tuple[tupl
         given |= {MAPPINGS: (mappings(lock.cluster()),)} if lock is not None else {}
     held = superseded(given, manifests(given, store, session.inventory.cluster))
     steps = cluster_steps(held, session.inventory, store, session.renderer)
+    # What is remembered is what nobody has confirmed yet (`access applied`).
     return steps, not held.keys() & remembered(store).keys()
 
 
