@@ -68,6 +68,7 @@ def csv_rows(data: bytes, *, file: str) -> tuple[Row, ...]:
 
 def _text(data: bytes, file: str) -> str:
     try:
+        # Spreadsheets begin their CSV with a byte-order mark.
         text = data.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
@@ -89,6 +90,7 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
         for cells in reader:
             if any(each.strip() for each in cells):
                 yield line, [each.strip() for each in cells]
+            # A record has several lines where a quoted cell has.
             line = reader.line_num + 1
     except csv.Error as error:
         message = f"is not CSV: {error}"

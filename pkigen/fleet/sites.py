@@ -54,6 +54,7 @@ class RowSource:
         named = child(self.template.root, "metadata", "name")
         if not isinstance(named, ScalarNode):
             return None
+        # The name alone: it is asked for before the spec is loaded, and whatever else is wrong with that.
         filled = type(self.template)(root=named, file=self.template.file).filled(self.row)
         is_name = not filled.problems and isinstance(filled.root.value, str)
         return str(filled.root.value) if is_name and filled.root.value else None
@@ -108,6 +109,7 @@ class FileSource:
             raise SpecError(self.faults)
         file, text = str(self.path), content_of(self.path)
         documents, problems = read_documents(text, file=file)
+        # kubeadm's format has no place for it.
         if problems or len(documents) != 1 or dialect_of(documents) is Dialect.KUBEADM:
             return load_text(text, file=file, kinds=kinds, host=host)
         root = with_spread(documents[0], self.share)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pkigen.errors import Problem
     from pkigen.fleet.rows import Row
 
+# One that is never closed is a gap, too: its name is told as a column that is missing.
 _GAP = re.compile(r"\$\$\(|\$\(([^)]*)\)?")
 _ALONE = re.compile(r"\$\(([^)]*)\)")
 _SPREAD: Final = "expirySpread"
@@ -138,6 +139,7 @@ def text_of(root: YAMLNode, *, comment: str) -> bytes:
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=False,
+        # Long values stay on their line.
         width=1 << 20,
         default_flow_style=False,
     )

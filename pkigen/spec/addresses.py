@@ -95,6 +95,7 @@ def parse_network(value: object) -> IPNetwork:
     if not prefix:
         msg = f"needs a prefix length, such as {text}/{meant.max_prefixlen // 2}"
         raise ValueError(msg)
+    # `ip_network` takes netmasks as well, which Go's `net.ParseCIDR` refuses.
     if prefix != str(meant.prefixlen):
         msg = f"must have a prefix length after the '/': write {meant}"
         raise ValueError(msg)
@@ -158,6 +159,7 @@ def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
         raise ValueError("must be a host or host:port, such as api.example.com:6443")
     port = int(plain[2]) if plain[2] else None
     host = plain[1].lower()
+    # What looks like an IPv4 address is one or nothing: 10.0.0.300 is no name.
     return (parse_address(host) if re.fullmatch(_DOTTED_NUMBERS, host) else host), port
 
 

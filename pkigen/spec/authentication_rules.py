@@ -33,6 +33,7 @@ _JWT: Final[Location] = (*_AT, "jwt")
 _ANONYMOUS: Final[Location] = (*_AT, "anonymous")
 _FLAGS: Final[Location] = ("spec", "apiServer", "extraArgs")
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
+# What Go takes for true, in lower case (`strconv.ParseBool`).
 _TRUE: Final = frozenset({"1", "t", "true"})
 _LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -99,6 +100,7 @@ def _issuers(spec: ClusterSpec) -> Iterator[SpecFinding]:
         (("issuer", "url"), [each.issuer.url for each in issuers]),
         (("issuer", "discoveryURL"), [each.issuer.discovery_url for each in issuers]),
     ):
+        # What is not given is like nothing else: its place stands for it.
         for index in repeats([value if value is not None else place for place, value in enumerate(values)]):
             message = f"{quote(values[index])} is that of an earlier issuer already"
             yield SpecFinding(at=(*_JWT, index, *key), message=message)

@@ -175,6 +175,7 @@ def _rebuilt(root: YAMLNode, dropped: set[Location], added: dict[Location, objec
 def _stand_in(location: Location) -> object:
     """A harmless value for what is missing, so that the rest can be checked; None where there is none."""
     index = next((step for step in location if isinstance(step, int)), 0)
+    # Another one for each place: two alike would be a problem of their own.
     address = f"2001:db8:ffff::{index + 1:x}"
     name = f"unnamed-{index}"
     table: dict[Location, object] = {

@@ -45,6 +45,7 @@ def fault(expression: str) -> str | None:
     if not expression.strip():
         return "is empty"
     awaited: list[str] = []
+    # Strings that are closed are `""` by now: a quote that is left is not.
     for character in code_of(expression).replace('""', ""):
         if character in "\"'":
             return "has a quote that is not closed"

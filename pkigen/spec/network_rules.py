@@ -84,6 +84,7 @@ def _shares_of_nodes(spec: ClusterSpec, subnet: IPNetwork, at: Location) -> Iter
     bits = _NODE_MASK_BITS[subnet.version]
     if flag is not None:
         text = spec.spec.controller_manager.extra_args[flag].value
+        # Nine digits are enough to be too many; of thousands `int` raises.
         if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= subnet.max_prefixlen):
             yield SpecFinding(
                 at=(*arguments, flag, "value"),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pkigen.spec.model import ClusterSpec
 
 
+# pkg/cluster/ports/ports.go; the scheduler's and those of etcd are in K/constants/constants.go.
 _NODE_PORTS: Final = {
     10248: "the kubelet's health check",
     10249: "kube-proxy's metrics",

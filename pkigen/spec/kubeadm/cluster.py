@@ -225,6 +225,7 @@ def _in_whole_units(period: YAMLNode) -> YAMLNode:
     text = period.value if isinstance(period.value, str) and len(period.value) <= _LONGEST_DURATION else ""
     if not _GO_DURATION.fullmatch(text):
         return period
+    # Decimals: in floats 1.1h are no whole seconds.
     seconds = sum(Decimal(number) * _SECONDS[unit] for number, unit in _GO_DURATION_PART.findall(text))
     if seconds != int(seconds) or not 0 < seconds < _MOST_SECONDS:
         return period
