@@ -298,6 +298,7 @@ def _component(peer: Peer) -> str:
 def _judges(edge: Edge, ids: set[str]) -> Iterator[tuple[str, str]]:
     if edge.client_certificate in ids:
         judge = _component(edge.server)
+        # The API server judges proxies by another CA than its other clients.
         if edge.client.component.startswith(PROXY_PEER):
             judge = PROXY_PEER
         yield str(edge.server), _CLIENT_VERIFIERS.get(judge, "its trust bundle")

@@ -113,6 +113,7 @@ def _cluster(
     data = content(cluster, "certificate-authority", read)
     if cluster.flag("insecure-skip-tls-verify"):
         yield "            the server is not verified at all: anybody in between can impersonate it"
+        # client-go transport/transport.go, TLSConfigFor.
         if data is not None:
             yield "broken:     kubectl refuses a CA beside insecure-skip-tls-verify"
         return

@@ -28,6 +28,7 @@ def moved(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 
 def _moved_actions(before: object, now: list[dict[str, Any]]) -> Iterator[str]:
+    """What another thing is done to, or for another reason; of the same thing, the fields that are others."""
     old, new = _by_id(before), _by_id(now)
     for identifier in sorted(old.keys() | new.keys()):
         was, comes = old.get(identifier), new.get(identifier)

@@ -104,6 +104,7 @@ def _purpose(document: Document) -> Iterator[tuple[str, str]]:
 
 
 def _chosen(clusters: Mapping[str, Mapping[str, Document]], wanted: str) -> str:
+    """Which cluster is meant: the one that is named, or the only one with a CA; never one by chance."""
     named = sorted(name for name, own in clusters.items() if _SUFFIXES[CA.KUBERNETES] in own)
     if wanted in named:
         return wanted

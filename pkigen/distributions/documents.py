@@ -83,6 +83,7 @@ def documents(source: Source) -> Iterator[Document]:
 def _below(node: YAMLNode, file: str) -> Iterator[Document]:
     if not isinstance(node, MappingNode):
         return
+    # Sealed, it is YAML all the same, and its values would be taken for what they are not.
     if isinstance(child(node, "sops"), MappingNode):
         raise AdoptionError(
             f"{file} is sealed by SOPS",

@@ -87,6 +87,7 @@ def certificate_state(
 
 
 def _found(item: DesiredCertificate, observed: ObservedCertificate, reader: Reader) -> str:
+    """What stands there, so that another one shows; else the text, without its secrets."""
     fault = observed.certificate_fault
     if observed.certificate is None:
         if fault is not None and fault.kind is FaultKind.MISSING:

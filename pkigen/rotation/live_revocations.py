@@ -138,6 +138,7 @@ def _told(passing: Sequence[Revocation], count: int) -> str:
 
 
 def _words(error: Exception) -> str:
+    """Why nobody answered; OpenSSL's reasons are names such as CERTIFICATE_VERIFY_FAILED."""
     if isinstance(error, ssl.SSLError):
         return (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -94,6 +94,7 @@ def status(
         raise UsageError(f"--timeline and -o {output} cannot be combined")
 
     def look() -> StatusLook:
+        # A file is as wide as it needs to be, whatever terminal this runs in.
         columns = width() if textfile is None else None
         choice = partial(chosen, nodes=nodes or (), order=order)
         if spec is not None and is_foreign(spec):

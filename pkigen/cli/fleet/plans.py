@@ -133,6 +133,7 @@ def _require_renewals(made: Plan, session: Session, wish: Wish) -> None:
 
 
 def _told(content: dict[str, Any], session: Session, *, is_new: bool) -> Planned:
+    """What goes through the pipe of many clusters: the whole plan only of those with something to do."""
     state = _state(content, is_new=is_new)
     return Planned(
         state=state,

@@ -171,6 +171,7 @@ class _End:
 
 
 def _label(component: str, role: Shower) -> _BoxKind:
+    """A component that both dials and serves has two boxes, but for API servers and etcd, which have one."""
     if component in _MIDDLE:
         return _BoxKind(component=component, column=Column.API_SERVERS, serves=component == "kube-apiserver")
     if role is Shower.SERVER or component in _ALWAYS_BEHIND:

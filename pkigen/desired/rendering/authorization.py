@@ -163,6 +163,7 @@ def _of_authorizer(content: Any, place: str) -> Iterator[str]:
 def _of_name(name: Any, kind: str, place: str) -> Iterator[str]:
     if not isinstance(name, str) or len(name) > _LONGEST_NAME or not _SUBDOMAIN.fullmatch(name):
         yield f"{place} has no name that is a DNS subdomain"
+    # pkg/kubeapiserver/authorizer/config.go, GetNameForAuthorizerMode
     if kind != "Webhook" and name != kind.lower():
         yield f"{place} is not called {kind.lower()}"
 
