@@ -84,9 +84,9 @@ def _require_https_url(what: str, url: str) -> None:
 
 
 def _default_uri(inventory: Inventory) -> str:
-    # The nodes are another distribution's: what its API servers are started with is not known here.
     """What the API server publishes: the last of its flags, else where it is itself reached."""
     cluster = inventory.cluster
+    # The nodes are another distribution's: what its API servers are started with is not known here.
     if not cluster.control_plane:
         return f"{cluster.cluster_server}/{JWKS_PATH}"
     node = cluster.control_plane[0]
