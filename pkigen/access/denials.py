@@ -234,8 +234,14 @@ def _covers(rule: PolicyRule, failure: Cannot) -> bool:
         failure.resource is not None
         and not rule.resource_names
         and bool({failure.group, "*"} & set(rule.api_groups))
-        and bool({failure.resource, "*"} & set(rule.resources))
+        and bool(_names_of(failure.resource) & set(rule.resources))
     )
+
+
+def _names_of(resource: str) -> set[str]:
+    """How a rule may name a resource: by its name, as any, or as a subresource of any (`ResourceMatches`)."""
+    _, slash, subresource = resource.partition("/")
+    return {resource, "*", *((f"*/{subresource}",) if slash else ())}
 
 
 def _spec_line(failure: Cannot) -> str:

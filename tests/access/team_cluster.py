@@ -30,7 +30,9 @@ spec:
       clusterRoles: [view]
       roles:
         - namespace: web
-          rules: [{{apiGroups: [apps], resources: [deployments], verbs: [patch]}}]
+          rules:
+            - {{apiGroups: [apps], resources: [deployments], verbs: [patch]}}
+            - {{apiGroups: [apps], resources: ["*/scale"], verbs: [update]}}
       rules: [{{nonResourceURLs: [/metrics*], verbs: [get]}}]
     - {{name: plain}}
     - {{name: glass, groups: ["system:masters"], allowSystemIdentity: runbook 7}}

@@ -159,6 +159,16 @@ FAILURES: dict[str, tuple[str, str, str]] = {
         "then bind a role",
         "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
     ),
+    "a subresource of whatever has it": (
+        cannot("update", "statefulsets/scale", "apps", "web"),
+        "then bind a role",
+        "its file was not applied, or was changed since\nnext: `kubectl apply -f addons/user-dev1.yaml`",
+    ),
+    "a subresource of another verb": (
+        cannot("patch", "pods/scale", "apps", "web"),
+        "then bind",
+        "verbs: [patch]",
+    ),
     "another namespace": (cannot("patch", "deployments", "apps", "prod"), "then bind", "namespace: prod"),
     "another verb": (cannot("delete", "deployments", "apps", "web"), "then bind", "verbs: [delete]"),
     "what view allows everywhere": (
