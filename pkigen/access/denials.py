@@ -63,6 +63,7 @@ def _stranger(failure: Cannot) -> Iterator[str]:
     """What to do for somebody whom the spec does not know."""
     name = failure.user
     account = name.startswith(SERVICE_ACCOUNT_PREFIX)
+    # A service account's user name begins with system: too, but a spec may bind it.
     if name.startswith(SYSTEM_PREFIX) and not account:
         yield f"{name} is not in spec.users: it is reserved for Kubernetes, which binds its own users itself"
         yield (

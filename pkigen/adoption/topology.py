@@ -215,5 +215,6 @@ def _parsed(text: str) -> Iterator[IPAddress]:
             address = ip_address(each.strip())
         except ValueError:
             continue
+        # None of these means this node to another one.
         if not (address.is_loopback or address.is_unspecified or address.is_link_local):
             yield address

@@ -89,6 +89,7 @@ def expired_cluster(situation: Situation) -> Task | None:
     """A CA has expired, or the certificate of every API server: nothing but a rescue helps."""
     ended = [each.id for each in situation.endings if each.ends <= situation.now]
     servers = [each.id for each in situation.endings if each.name == API_SERVER.name]
+    # Without a known certificate of an API server the list is empty, and so says nothing.
     which = [each for each in ended if each in CAS] or (servers if set(servers) <= set(ended) else [])
     if not which:
         return None
@@ -261,15 +262,18 @@ def ending_authority(situation: Situation) -> Task | None:
 RULES: tuple[Callable[[Situation], Task | None], ...] = (
     changed_authority,
     expired_cluster,
+    # Before the rule that asks the authority: what it was asked for is not asked for twice.
     unanswered_request,
     offline_request,
     due_certificates,
     pending_changes,
     unapplied_addons,
+    # Before the next step of a rotation, which relies on every node having what the last one made.
     lagging_nodes,
     unfinished_rotation,
     asking_nodes,
     unconfirmed_change,
+    # Last: a rotation is not begun while earlier changes may still be on their way to the nodes.
     ending_authority,
 )
 """In order of urgency: the first that finds something says what is to be done."""

@@ -145,6 +145,7 @@ def _pair(own: Mapping[str, Document], purpose: str) -> tuple[CAPair, ...]:
 def _version(document: Document, name: str) -> str:
     """What a control plane of this cluster runs, such as v1.36.2 of v1.36.2+k0s.0."""
     label = document.text("metadata", "labels", _LABEL)
+    # KubeadmControlPlane, K0sControlPlane, and other providers' kinds of the same ending.
     is_its = document.text("kind").endswith("ControlPlane") and label in {"", name}
     return document.text("spec", "version").partition("+")[0] if is_its else ""
 

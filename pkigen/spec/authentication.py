@@ -215,6 +215,7 @@ class AuthenticatingProxy(Strict):
 class Authentication(Strict):
     """Whom API servers let in beside certificates; `jwt` and `anonymous` are the file of theirs."""
 
+    # As many as Kubernetes takes (`ValidateAuthenticationConfiguration`).
     jwt: tuple[JWTIssuer, ...] = Field(default=(), max_length=64)
     """The issuers whose tokens are accepted beside those of the cluster's service accounts."""
     anonymous: AnonymousRequests | None = None

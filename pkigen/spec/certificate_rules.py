@@ -117,6 +117,7 @@ def _ca_keys(spec: ClusterSpec) -> Iterator[SpecFinding]:
             "them",
             given=((*_CERTIFICATES, "authority"),),
         )
+    # Only what was written down: the default hands out a key, and says nothing here.
     if "distribute_ca_keys" in certificates.model_fields_set and certificates.distribute_ca_keys:
         yield SpecFinding(
             at=(*_CERTIFICATES, "distributeCAKeys"),
@@ -209,6 +210,7 @@ def _short_ca(
     certificates = spec.spec.certificates
     overridden = {each for each, override in certificates.overrides.items() if override.validity}
     by_default = any(kind.issuer_name == name and kind.name not in overridden for kind in kinds)
+    # Where the leaves' validity is longer than `caValidity`, `_leaf_validity` has said so.
     if by_default and validity < certificates.validity <= certificates.ca_validity:
         yield SpecFinding(
             at=(*_OVERRIDES, name, "validity"),

@@ -31,6 +31,7 @@ UNKNOWN_KEY: Final = "is not a key here"
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
     by_lower = {name.lower(): name for name in known}
+    # A key of the input may be any length, and difflib takes up to the square of it in time.
     near = difflib.get_close_matches(word[:_LONGEST_QUOTE].lower(), by_lower, n=1)
     return by_lower[near[0]] if near else None
 
@@ -55,6 +56,7 @@ def message(error: ErrorDetails, node: YAMLNode | None) -> str:
         return "is missing"
     if kind == "extra_forbidden":
         return _unknown_key(error["loc"])
+    # Whatever type is wanted, an empty value is none of it: one sentence is clearer than each type's own.
     if isinstance(node, ScalarNode) and node.value is None:
         if node.text:
             return f"{node.text} is not a value here: put it in quotes if it is text, or remove the key"
@@ -147,6 +149,7 @@ def _wants_truth(node: YAMLNode | None, context: dict[str, Any]) -> str:
 
 
 def _wants_choice(node: YAMLNode | None, context: dict[str, Any]) -> str:
+    # pydantic has the choices only as text: 'a', 'b' or 'c'.
     choices = re.findall(r"'([^']*)'", str(context["expected"]))
     if isinstance(node, ScalarNode) and node.text in NOT_READ_YET:
         return (

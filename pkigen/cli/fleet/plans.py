@@ -157,6 +157,7 @@ def _state(content: dict[str, Any], *, is_new: bool) -> ClusterState:
 
 def _ends(content: dict[str, Any]) -> Counter[str]:
     issued = (each["certificate"] for each in content["actions"] if each.get("certificate"))
+    # By day: `willExpire` is an ISO time.
     return Counter(each["willExpire"][:10] for each in issued if each["issuer"] is not None)
 
 

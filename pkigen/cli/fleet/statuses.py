@@ -144,6 +144,8 @@ def _write_json(
     now: datetime,
 ) -> None:
     head = {"apiVersion": API_VERSION, "kind": "FleetStatus", "fleet": fleet.name, "time": timestamp(now)}
+    # The list is written a cluster at a time, for all of it may be large; so its braces are put around it by
+    # hand.
     document.write(json.dumps(head).encode()[:-1] + b', "clusters": [')
     mark = b"\n"
     for visit in found:

@@ -74,6 +74,7 @@ def _take(
     with session.writing(wanted.words) as store:
         require_private_files(store, session.inventory)
         proposed = propose(session.planner, store, wanted, dial=session.system.dial)
+        # Before all else: a step that is taken already has no plan to prove, compare or save.
         if isinstance(proposed, TakenStep):
             say(_taken(proposed, wanted, session.root, output))
             return

@@ -30,6 +30,7 @@ class CertificateKubeconfig(KubeconfigContext):
     """`kubeconfig.yaml`; both are base64 of PEM."""
 
     certificate: str
+    # Not in the repr: a traceback or a log may show a context.
     key: str = field(repr=False)
 
 
