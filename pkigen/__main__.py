@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if sys.argv[1:] == ["--version"]:
-        # Scripts ask this often; nothing else needs to be imported to answer.
-        sys.stdout.write(f"pkigen {__version__}\n")
+    _open_closed_streams()
+    if sys.argv[1:] == ["--version"] and _is_version_said():
         return
     # What is imported stays: to look for garbage in it again and again costs a tenth of a short run.
     gc.set_threshold(100_000)
@@ -47,6 +46,31 @@ def main() -> None:
     # An interpreter that ends looks for garbage once more: in all that is there, a tenth of a short run.
     gc.freeze()
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Open what the caller has closed of the standard streams (`>&-`).
+
+    Else the next file that is opened would become it, and Python has none at all. What was to be read or
+    written there fails as it does for every program; what is said on standard error is lost.
+    """
+    for number, access in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, access)  # the lowest number that is free
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _is_version_said() -> bool:
+    """Print the version, if it can be: scripts ask this often, and to answer needs no other import."""
+    try:
+        os.write(1, f"pkigen {__version__}\n".encode())
+    except OSError:
+        return False  # the whole program has words for it
+    return True
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MEANINGS = {
     ExitCode.DONE: "done",
-    ExitCode.FAILED: "failed; the tree is unchanged, unless the message says otherwise",
+    ExitCode.FAILED: "failed; the tree is unchanged, unless the message says otherwise, or the reader of the result has gone away",
     ExitCode.USAGE: "wrong usage, or an invalid spec; nothing was written",
     ExitCode.CHANGES_PENDING: "changes are pending (`plan --exit-code`), or there is something to do (`next`)",
     ExitCode.FINDINGS: "findings (`verify`, `status --fail-within`)",

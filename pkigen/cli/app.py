@@ -326,8 +326,17 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
             raise
         if invocation.debug:
             traceback.print_exc()
+        _give_up_results()
         return report(problem)
     return code
+
+
+def _give_up_results() -> None:
+    """After a failure: what cannot be written of the result is not tried again at the interpreter's end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence()
 
 
 def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:

@@ -324,7 +324,10 @@ def _told() -> Iterator[None]:
     except OSError as problem:
         silence()
         reason = (problem.strerror or "input/output error").lower()
-        raise PkigenError(f"the result cannot be written to standard output: {reason}") from None
+        raise PkigenError(
+            f"the result cannot be written to standard output: {reason}",
+            hint="if a change was made, it stays: `pkigen rollback --list` shows the last one",
+        ) from None
 
 
 def silence() -> None:

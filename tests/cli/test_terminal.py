@@ -352,6 +352,7 @@ def test_a_result_that_cannot_be_written(tree: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "error: the result cannot be written to standard output: no space left on device\n"
+        "hint: if a change was made, it stays: `pkigen rollback --list` shows the last one\n"
     )
 
 
