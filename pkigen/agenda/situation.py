@@ -11,7 +11,7 @@ from pkigen.records import dataclass
 from pkigen.state.ledger import Event, lines_of, moment_of, promoted_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
     from pkigen.desired.generations import Rotations
@@ -111,22 +111,26 @@ def rotating(rotations: Rotations, ledger: bytes, *, longest_token: timedelta) -
     )
 
 
-def last_change(backups: tuple[BackupInfo, ...], ledger: bytes) -> LastChange | None:
+def last_change(
+    backups: tuple[BackupInfo, ...], ledger: bytes, *, nodes: Collection[str]
+) -> LastChange | None:
     """The newest change that concerns nodes: by the backup that it left, or by the ledger where it left none.
 
     Args:
         backups: The oldest first; none in a checkout.
         ledger: What was issued.
+        nodes: Those that the cluster has now: to one that has left it nothing is copied.
     """
-    found = [*_kept(backups), *_issued(ledger)]
+    found = [*_kept(backups, nodes), *_issued(ledger)]
     return max(found, key=lambda each: each.time, default=None)
 
 
-def _kept(backups: tuple[BackupInfo, ...]) -> Iterator[LastChange]:
+def _kept(backups: tuple[BackupInfo, ...], nodes: Collection[str]) -> Iterator[LastChange]:
     for backup in backups:
-        nodes = {path.split("/")[1] for path in backup.paths if path.startswith(f"{layout.NODES}/")}
-        if backup.time is not None and nodes:
-            yield LastChange(time=backup.time, command=backup.command, nodes=tuple(sorted(nodes)))
+        changed = {path.split("/")[1] for path in backup.paths if path.startswith(f"{layout.NODES}/")}
+        present = changed.intersection(nodes)
+        if backup.time is not None and present:
+            yield LastChange(time=backup.time, command=backup.command, nodes=tuple(sorted(present)))
 
 
 def _issued(ledger: bytes) -> Iterator[LastChange]:

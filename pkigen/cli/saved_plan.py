@@ -358,7 +358,7 @@ class SavedPlan:
             note(f"changed since: {line}")
         more = f" (and {len(different) - 1} more)" if len(different) > 1 else ""
         raise PkigenError(
-            f"the saved plan is stale: the same spec now gives another plan: {different[0]}{more}",
+            f"the saved plan is stale: now there would be another one: {different[0]}{more}",
             hint=_AGAIN,
         )
 

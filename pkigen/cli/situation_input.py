@@ -64,7 +64,9 @@ def situation_of(
             longest_token=inventory.cluster.spec.service_accounts.max_token_lifetime,
         ),
         request=_request(tree),
-        change=last_change(store.backups(), ledger),
+        change=last_change(
+            store.backups(), ledger, nodes={node.name for node in inventory.cluster.spec.nodes}
+        ),
         live=live,
         distributed=assume_distributed,
     )

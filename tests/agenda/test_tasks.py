@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pkigen.agenda import tasks
-from pkigen.agenda.situation import LastChange, Lifetime, PendingRequest, Rotating, Situation
+from pkigen.agenda.situation import LastChange, Lifetime, PendingRequest, Rotating, Situation, last_change
 from pkigen.agenda.tasks import TaskKind, next_task, outlook
 from pkigen.desired.endpoints import Endpoint
 from pkigen.desired.generations import Phase
@@ -20,6 +20,7 @@ from pkigen.rotation.live import Flaw, Live, LiveFinding, Seen, Sight
 from pkigen.state.authority_record import AuthorityChange, AuthorityComparison, AuthorityDifference
 from pkigen.state.cluster_objects import ClusterObject
 from pkigen.state.reasons import Reason
+from pkigen.store.backups import BackupAction, BackupEntry, BackupInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -299,6 +300,23 @@ def test_tokens_of_the_previous_key_are_waited_for() -> None:
 def test_a_change_is_not_asked_about_for_ever(settled: Situation) -> None:
     assert next_task(RECENT) is not None
     assert next_task(settled) is None
+
+
+def left(name: str, day: int, *nodes: str) -> BackupInfo:
+    paths = [f"nodes/{node}/etc/kubernetes/kubelet.conf" for node in nodes]
+    entries = tuple(
+        BackupEntry(path=path, action=BackupAction.CREATED, mode=0o600, sha256="") for path in paths
+    )
+    return BackupInfo(id=name, time=NOW + day * DAY, command=name, entries=entries)
+
+
+def test_nothing_is_copied_to_a_node_that_has_left_the_cluster() -> None:
+    backups = (left("renew", 1, "cp-1", "worker-1"), left("apply", 2, "worker-2"))
+    change = last_change(backups, b"", nodes={"cp-1", "worker-1"})
+    assert change == LastChange(time=NOW + DAY, command="renew", nodes=("cp-1", "worker-1"))
+    some = last_change(backups, b"", nodes={"cp-1", "worker-2"})
+    assert some == LastChange(time=NOW + 2 * DAY, command="apply", nodes=("worker-2",))
+    assert last_change(backups[1:], b"", nodes={"cp-1"}) is None
 
 
 def test_a_ca_that_rotates_already_is_not_rotated_again() -> None:

@@ -267,7 +267,7 @@ def test_a_saved_plan_of_another_directory_or_another_day(
         pkigen.now += days * DAY
         result = pkigen("apply", spec, "-C", root, saved, "--yes")
         assert (result.code, result.out) == (1, "")
-        assert "the saved plan is stale" in result.error
+        assert "the saved plan is stale: now there would be another one: " in result.error
         assert contents(root) == before
 
 
@@ -344,7 +344,7 @@ def test_a_stale_plan_says_what_moved(pkigen: InProcess, spec: Path, tree: Path,
     assert pkigen("plan", spec, "-C", tree, "--save", saved).code == 0
     (tree / API_SERVER).unlink()
     result = pkigen("apply", spec, "-C", tree, saved, "--yes")
-    assert "gives another plan: cp-1/apiserver: nothing → create (missing)" in result.error
+    assert "now there would be another one: cp-1/apiserver: nothing → create (missing)" in result.error
     assert re.search(r"^changed since: nodes/cp-1: [0-9a-f]{32} → [0-9a-f]{32}$", result.err, re.MULTILINE)
 
 
