@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from copy import copy
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -313,6 +314,7 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
             with redirect_stdout(sys.stderr):
                 _invoke(["--help"], invocation)
             return ExitCode.USAGE
+        _require_words(arguments)
         code = _invoke(arguments, invocation)
         # Before success is reported: a full disk shows only when what is buffered goes out.
         flush()
@@ -329,6 +331,25 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
         _give_up_results()
         return report(problem)
     return code
+
+
+_FREE_TEXT = frozenset({"--description", "--reason"})
+"""Options whose own commands say what they may hold."""
+
+
+def _require_words(arguments: Sequence[str]) -> None:
+    """Refuse an empty word: it would be the current directory, where a path is meant, or everything.
+
+    Raises:
+        UsageError: There is one, as a variable of the shell leaves that is not set.
+    """
+    for before, word in pairwise(("pkigen", *arguments)):
+        option, assigned, value = word.partition("=")
+        is_empty = not word or (option.startswith("--") and assigned and not value)
+        if is_empty and (option or before) not in _FREE_TEXT:
+            raise UsageError(
+                f"what follows `{word or before}` is empty", hint="is a variable of the shell not set?"
+            )
 
 
 def _give_up_results() -> None:

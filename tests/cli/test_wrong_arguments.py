@@ -209,3 +209,28 @@ def test_a_directory_that_is_no_clusters(pkigen: InProcess, tmp_path: Path, comm
 )
 def test_an_option_without_its_value(pkigen: InProcess, words: tuple[str, ...]) -> None:
     assert refused(pkigen(*words)) == (f"option '{words[-1]}' requires an argument", "see `pkigen --help`")
+
+
+@pytest.mark.parametrize(
+    ("line", "before"),
+    [
+        (("init", "home.yaml", "-C", ""), "-C"),
+        (("plan", ""), "plan"),
+        (("export", "--as", "talos", "--out="), "--out="),
+        (("airgap", "bundle", "install", "x.bundle", "--root", "", "--yes"), "--root"),
+    ],
+)
+def test_an_empty_word_is_not_the_current_directory(
+    pkigen: InProcess, here: Path, line: tuple[str, ...], before: str
+) -> None:
+    there = sorted(here.iterdir())
+    assert refused(pkigen(*line)) == (
+        f"what follows `{before}` is empty",
+        "is a variable of the shell not set?",
+    )
+    assert sorted(here.iterdir()) == there
+
+
+@pytest.mark.parametrize("words", [("--description", ""), ("--description=",)])
+def test_a_description_may_be_empty(pkigen: InProcess, here: Path, words: tuple[str, ...]) -> None:
+    assert pkigen("access", "bootstrap-token", "-C", here / "home", "--out", here, *words).code == 0
