@@ -9,8 +9,9 @@ from pkigen.agenda.situation import CAS, RECENT
 from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.generations import Phase
 from pkigen.records import dataclass
-from pkigen.rotation.live import OBSERVABLE, Sight
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+from pkigen.rotation.live import Sight
+from pkigen.rotation.next_command import next_command
+from pkigen.rotation.phases import COMMANDS, NEXT_STEP, OBSERVABLE
 from pkigen.rotation.step_names import RotationStep
 from pkigen.state.reasons import TIME_REASONS
 
@@ -198,14 +199,12 @@ def unfinished_rotation(situation: Situation) -> Task | None:
         return None
     first = ready[0]
     step, taken = NEXT_STEP[first.phase], _TAKEN[first.phase]
-    # As far as endpoints show it, the step itself looks at them; for the rest somebody has to vouch.
-    option = "--live" if first.id in OBSERVABLE and not situation.distributed else "--assume-distributed"
     seen = situation.distributed or (situation.live is not None and first.id in OBSERVABLE)
     before = "" if seen else f"see that every node has the files of {taken} and has restarted, then "
     return Task(
         kind=TaskKind.ROTATE,
         sentence=f"the rotation of {first.id} is {first.phase}: {before}{step}",
-        command=f"pkigen rotate {COMMANDS[first.id]} {situation.spec} {option}",
+        command=next_command((first.id,), situation.spec, distributed=situation.distributed),
     )
 
 

@@ -142,7 +142,7 @@ def say_applied(
     """Say what a plan has become; with `others`, the spec has become the directory's own."""
     if output is Format.TEXT and not made.changes and not others:
         say_line("nothing to do here" if made.in_cluster else "nothing to do")
-        for line in waiting_text(made.waiting):
+        for line in waiting_text(made.waiting, str(session.root)):
             note(line)
         say_lines(cluster_lines(made.in_cluster, str(session.root)))
     elif output is Format.TEXT:

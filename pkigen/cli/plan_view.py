@@ -20,7 +20,7 @@ def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False
     match output:
         case PlanFormat.TEXT:
             document = PlanDocument.of(content)
-            say_lines((*plan_lines(document, full=full, root=root), *map(Line, offline_text(document))))
+            say_lines((*plan_lines(document, full=full, root=root), *map(Line, offline_text(document, root))))
         case PlanFormat.MARKDOWN:
             say(plan_markdown(PlanDocument.of(content), full=full))
         case _:

@@ -12,7 +12,7 @@ from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, Phase, ca_id
 from pkigen.errors import RotationError
 from pkigen.notation import dir_option
 from pkigen.rotation.evidence import Evidence, weigh
-from pkigen.rotation.live import OBSERVABLE
+from pkigen.rotation.phases import OBSERVABLE
 from pkigen.rotation.step_names import RotationStep
 from pkigen.state.ledger import promoted_and_back, promoted_at, read_ledger
 
@@ -134,7 +134,8 @@ class Caveats:
         if seen is not None and seen.findings:
             return RotationError(
                 f"not every endpoint serves its {served} certificate: {seen.findings[0]}",
-                hint=f"follow the runbook of {earlier} there, and check again with `pkigen verify --live`",
+                hint=f"follow the runbook of {earlier} there, and check again with "
+                f"`pkigen verify --live {dir_option(self._store.root)}`",
             )
         if self._wanted.distributed:
             return None

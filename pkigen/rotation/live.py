@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 # Threads that wait for the network; a cluster of hundreds of nodes is seen in a few rounds.
 _AT_ONCE = 64
-OBSERVABLE = frozenset({ca_id(CA.KUBERNETES), ca_id(CA.ETCD)})
-"""The CAs that sign what endpoints serve; what the front proxy's signs, only clients present."""
 
 
 class Sight(enum.StrEnum):

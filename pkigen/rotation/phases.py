@@ -95,6 +95,8 @@ COMMANDS = {
     ENCRYPTION_KEY: "encryption-key",
 }
 """What follows `pkigen rotate` for each thing that rotates."""
+OBSERVABLE = frozenset({ca_id(CA.KUBERNETES), ca_id(CA.ETCD)})
+"""The CAs that sign what endpoints serve; what the front proxy's signs, only clients present."""
 
 
 def proposed(rotations: Rotations, identifiers: Sequence[str]) -> RotationStep:

@@ -39,6 +39,29 @@ def test_the_check_before_a_promotion(pkigen: InProcess, tree: Path, tmp_path: P
     assert looked(pkigen, said(refused.hint, "verify"))
 
 
+def test_the_steps_of_a_rotation(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    root = copy_of(tree, tmp_path / "the cluster")
+    rotation = ["rotate", "ca", "front-proxy", "-C", root]
+    begun = pkigen(*rotation, "--yes")
+    assert begun.code == 0
+    for phase in ("promote", "finish"):
+        command = said(begun.err, "rotate")
+        for look in ("plan", "status"):
+            assert said(pkigen(look, "-C", root).out, "rotate") == command
+        assert command[-3:] == ["--phase", phase, "--assume-distributed"]
+        begun = pkigen(*command, "--yes")
+        assert begun.code == 0, begun
+    assert pkigen(*said(begun.err, "rollback"), "--yes", "--force").code == 0
+
+
+def test_the_check_of_a_ca_that_endpoints_show(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    root = copy_of(tree, tmp_path / "the cluster")
+    begun = pkigen("rotate", "ca", "kubernetes", "-C", root, "--yes")
+    dialled = pkigen(*said(begun.err, "rotate"), system=System(clock=lambda: pkigen.now, dial=nobody))
+    assert (dialled.code, "not every endpoint serves" in dialled.error) == (1, True)
+    assert looked(pkigen, said(dialled.hint, "verify"))
+
+
 def test_the_proof_of_a_rescue(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
     root, folder = copy_of(tree, tmp_path / "the cluster"), tmp_path / "runbook"
     pkigen.now = pkigen.now.replace(year=pkigen.now.year + 11)

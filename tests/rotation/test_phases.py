@@ -213,7 +213,7 @@ def test_after_finish_the_way_back_is_a_rollback_of_the_directory(workshop: Work
     workshop.step("ca kubernetes", "promote")
     promoted = workshop.photograph().files
     said = workshop.step("ca kubernetes", "finish")
-    assert "`pkigen rollback` restores what was archived" in said.err
+    assert f"`pkigen rollback -C {workshop.tree}` restores what was archived" in said.err
     archived = {path.name for path in workshop.tree.glob(".pkigen/backups/*/files/pki/*")}
     assert {"ca-previous.crt", "ca-previous.key"} <= archived
     refused = workshop.run("rollback", "-C", workshop.tree, "--yes")
@@ -228,7 +228,8 @@ def test_after_finish_the_way_back_is_a_rollback_of_the_directory(workshop: Work
 
 def test_status_plan_and_lock_show_the_phase(workshop: Workshop) -> None:
     workshop.step("ca etcd", "prepare")
-    line = "rotation: etcd-ca is prepared; next: `pkigen rotate ca etcd --phase promote`\n"
+    option = f"-C {workshop.tree} --phase promote --live"
+    line = f"rotation: etcd-ca is prepared; next: `pkigen rotate ca etcd {option}`\n"
     status = workshop.run("status", "-C", workshop.tree).out
     assert status.endswith(line)
     assert re.search(r"^- +etcd-ca-next ", status, re.MULTILINE)
@@ -254,11 +255,11 @@ def test_the_discovery_hash_is_told_when_it_changes(workshop: Workshop) -> None:
 
 def test_what_comes_next_is_told(workshop: Workshop) -> None:
     said = workshop.step("ca kubernetes etcd", "prepare").err
-    assert "then `pkigen rotate ca kubernetes etcd --phase promote`" in said
+    assert re.search(r"then `pkigen rotate ca kubernetes etcd .* --phase promote --live`", said)
     assert "assumed: " not in said
     said = workshop.step("ca kubernetes etcd", "promote").err
     assert "assumed: every node has the present files, and has restarted what they required" in said
-    assert "--phase finish`" in said
+    assert "--phase finish --live`" in said
 
 
 def test_structured(workshop: Workshop) -> None:

@@ -11,6 +11,7 @@ from pkigen.cli.reports.lines import Line, Tone
 from pkigen.cli.reports.plan_document import Part, Verb
 from pkigen.cli.reports.plan_fold import Entry, changed_lines, counted, folded, nodes_text
 from pkigen.cli.reports.plan_text import pending_text, rotations_text, waiting_text
+from pkigen.notation import dir_option
 from pkigen.state.reasons import Reason
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def plan_lines(plan: PlanDocument, *, full: bool = False, root: str | None = Non
         *_warnings(plan),
         *_revocations(plan, full=full),
         *(_full(plan) if full else _short(plan)),
-        *_consequences(plan, full=full),
+        *_consequences(plan, root or "", full=full),
         *_in_cluster(plan, root),
     ]
     yield from lines
@@ -222,7 +223,7 @@ def _diff_tone(line: str) -> Tone:
     return {"+": Tone.CREATES, "-": Tone.REMOVES, "@": Tone.QUIET}.get(line[:1], Tone.PLAIN)
 
 
-def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
+def _consequences(plan: PlanDocument, root: str, *, full: bool) -> Iterator[Line]:
     yield from (Line(caution) for caution in plan.cautions)
     if plan.restarts:
         yield Line("after this is on the nodes:", Tone.TITLE)
@@ -235,10 +236,10 @@ def _consequences(plan: PlanDocument, *, full: bool) -> Iterator[Line]:
         yield Line("remove on the nodes, because copying a tree removes nothing:", Tone.TITLE)
     yield from (Line(f"  {each.node}: {' '.join(each.files)}") for each in plan.leftovers)
     yield from map(Line, spread_text(plan))
-    yield from map(Line, waiting_text(plan.waiting))
+    yield from map(Line, waiting_text(plan.waiting, root))
     yield from map(Line, advice_text(plan, full=full))
     yield from map(Line, unjudged(plan))
-    yield from map(Line, next_steps(plan))
+    yield from map(Line, next_steps(plan, root))
 
 
 def _in_cluster(plan: PlanDocument, root: str | None) -> Iterator[Line]:
@@ -286,22 +287,22 @@ def unjudged(plan: PlanDocument) -> Iterator[str]:
         )
 
 
-def next_steps(plan: PlanDocument) -> Iterator[str]:
-    """The next steps of rotations in progress, unless the plan is one itself."""
+def next_steps(plan: PlanDocument, root: str = "") -> Iterator[str]:
+    """The next steps of rotations in progress, unless the plan is one itself; `root` names the directory."""
     if not any(action.reason is Reason.ROTATION for action in plan.actions):
-        yield from rotations_text(plan.rotations)
+        yield from rotations_text(plan.rotations, root)
 
 
-def offline_text(plan: PlanDocument) -> Iterator[str]:
+def offline_text(plan: PlanDocument, root: str) -> Iterator[str]:
     """What is between this directory and its offline authority, and what is to be done about it."""
     if plan.request is not None:
         request = plan.request
-        yield pending_text(request.number, request.created, len(request.certificates))
+        yield pending_text(request.number, request.created, len(request.certificates), root)
         return
     offline = [each for each in plan.actions if each.certificate and each.certificate.offline]
     count = len(offline) + len(plan.awaited)
     if count:
         yield (
             f"offline: {count} certificate{' comes' if count == 1 else 's come'} from the offline authority: "
-            "`pkigen airgap authority request`"
+            f"`pkigen airgap authority request{f' {dir_option(root)}' if root else ''}`"
         )

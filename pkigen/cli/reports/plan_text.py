@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.tables import page
 from pkigen.desired.generations import Phase
+from pkigen.notation import dir_option
 from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.restart_map import leftovers, restart_map, verifies_kubelets_later
 from pkigen.reconcile.rollout import StepKind
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+from pkigen.rotation.next_command import next_command
+from pkigen.rotation.phases import NEXT_STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,8 +30,8 @@ _NAMED = 3
 _REVOKED_SHOWN = 10
 
 
-def waiting_text(waiting: Iterable[Action | PlannedAction]) -> Iterator[str]:
-    """What nodes have to ask for first, one line for each node and reason."""
+def waiting_text(waiting: Iterable[Action | PlannedAction], root: str = "") -> Iterator[str]:
+    """What nodes have to ask for first, one line for each node and reason; `root` names the directory."""
     gathered: dict[tuple[str | None, str], list[str]] = {}
     for action in waiting:
         gathered.setdefault((action.node, str(action.reason)), []).append(action.id)
@@ -40,16 +42,24 @@ def waiting_text(waiting: Iterable[Action | PlannedAction]) -> Iterator[str]:
         yield f"waiting for {node} to request {what} ({reason}): {some}"
     if gathered:
         yield "    there: `pkigen airgap node request SPEC --out MEDIUM`; then here, for all requests:"
-        yield "    `pkigen airgap node approve FILE… --out MEDIUM`"
+        yield f"    `{_words('pkigen airgap node approve FILE…', _option(root), '--out MEDIUM')}`"
 
 
-def rotations_text(phases: Mapping[str, str]) -> Iterator[str]:
-    """The rotations in progress, one line each."""
+def _option(root: str) -> str:
+    """How a command names the PKI directory; empty where a report does not say where that is."""
+    return dir_option(root) if root else ""
+
+
+def _words(*words: str) -> str:
+    """A command line of what there is to say."""
+    return " ".join(filter(None, words))
+
+
+def rotations_text(phases: Mapping[str, str], root: str = "") -> Iterator[str]:
+    """The rotations in progress, one line each; `root` leads to the PKI directory."""
     for identifier, phase in sorted(phases.items()):
-        yield (
-            f"rotation: {identifier} is {phase}; next: `pkigen rotate {COMMANDS[identifier]} "
-            f"--phase {NEXT_STEP[Phase(phase)]}`"
-        )
+        command = next_command((identifier,), _option(root), step=NEXT_STEP[Phase(phase)])
+        yield f"rotation: {identifier} is {phase}; next: `{command}`"
 
 
 def revoked_text(revoked: Sequence[Revocation]) -> Iterator[str]:
@@ -60,19 +70,19 @@ def revoked_text(revoked: Sequence[Revocation]) -> Iterator[str]:
         yield f"revoked: {len(newest) - _REVOKED_SHOWN} more (-o json lists every one)"
 
 
-def pending_text(number: str, created: datetime, count: int) -> str:
+def pending_text(number: str, created: datetime, count: int, root: str = "") -> str:
     """The request that waits for the offline authority's answer, and what is to be done about it."""
     return (
         f"offline: request {number[:8]} of {created:%Y-%m-%d %H:%M} UTC for {count} "
         f"certificate{'' if count == 1 else 's'} is pending; when the answer arrives: "
-        "`pkigen airgap authority accept`"
+        f"`{_words('pkigen airgap authority accept ANSWER', _option(root))}`"
     )
 
 
-def offline_text(requests: RequestSet | None) -> Iterator[str]:
+def offline_text(requests: RequestSet | None, root: str) -> Iterator[str]:
     """What is between this directory and its offline authority."""
     if requests is not None:
-        yield pending_text(requests.nonce, requests.created, len(requests.requests))
+        yield pending_text(requests.nonce, requests.created, len(requests.requests), root)
 
 
 def consequences_text(inventory: Inventory, changes: Iterable[Action]) -> Iterator[str]:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from pkigen.cli.reports import structured
 from pkigen.cli.reports.backups_text import replaced_text
 from pkigen.desired.generations import Phase
+from pkigen.notation import dir_option
 from pkigen.reconcile.apply import Applied
-from pkigen.rotation.phases import COMMANDS, NEXT_STEP
+from pkigen.rotation.next_command import next_command
+from pkigen.rotation.phases import NEXT_STEP
 from pkigen.rotation.step_names import RotationStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
     from pkigen.rotation.phases import WantedStep
@@ -53,18 +56,18 @@ def done_text(proposed: ProposedStep, done: CompletedStep) -> Iterator[str]:
         yield f"{identifier} is now {phase}"
 
 
-def next_text(proposed: ProposedStep) -> Iterator[str]:
-    """What is to be done next."""
+def next_text(proposed: ProposedStep, *, cluster: str, root: Path) -> Iterator[str]:
+    """What is to be done next; `cluster` is how a command line names it, with its spec."""
     forward = NEXT_STEP[Phase(proposed.after.inventory.rotations.phase(proposed.identifiers[0]))]
     if forward is not RotationStep.PREPARE:
         yield (
             "next: distribute the files to every node and restart what must restart (--runbook DIR says "
-            f"how), then `{_command(proposed.identifiers)} --phase {forward}`"
+            f"how), then `{next_command(proposed.identifiers, cluster, step=forward)}`"
         )
     elif proposed.step is RotationStep.FINISH:
         yield (
-            "next: distribute the files to every node; to undo it, `pkigen rollback` restores what was "
-            "archived, and the phase is promoted again"
+            "next: distribute the files to every node; to undo it, `pkigen rollback "
+            f"{dir_option(root)}` restores what was archived, and the phase is promoted again"
         )
 
 
@@ -84,9 +87,3 @@ def done_content(proposed: ProposedStep, done: CompletedStep, reader: Reader, ro
 
 def _phases(inventory: Inventory, identifiers: tuple[str, ...]) -> dict[str, str]:
     return {identifier: str(inventory.rotations.phase(identifier)) for identifier in identifiers}
-
-
-def _command(identifiers: tuple[str, ...]) -> str:
-    """How to go on on the command line."""
-    first, *more = (COMMANDS[identifier] for identifier in identifiers)
-    return " ".join(["pkigen rotate", first, *(each.removeprefix("ca ") for each in more)])

@@ -112,7 +112,7 @@ def _tell(
     (say_lines if output is Format.TEXT else aside_lines)(
         cluster_lines(proposed.plan.in_cluster, str(session.root))
     )
-    for line in next_text(proposed):
+    for line in next_text(proposed, cluster=session.words, root=session.root):
         note(line)
     if output is not Format.TEXT:
         say(structured.dump(done_content(proposed, done, reader, str(session.root)), output))

@@ -140,9 +140,9 @@ def _written(
             return [
                 *status_forms.lines(found, now=session.now, width=columns),
                 *signed_forms.lines(beside.signed, now=session.now, width=columns),
-                *map(Line, rotations_text(session.inventory.rotations.phases)),
+                *map(Line, rotations_text(session.inventory.rotations.phases, str(session.root))),
                 *map(Line, revoked_text(session.inventory.revocations.active)),
-                *map(Line, offline_text(beside.requests)),
+                *map(Line, offline_text(beside.requests, str(session.root))),
                 *cluster_lines(beside.in_cluster, str(session.root)),
             ]
         case StatusForm.PROMETHEUS:
