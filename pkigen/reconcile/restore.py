@@ -129,6 +129,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
 
     Raises:
         UsageError: There is no such backup.
+        StoreError: It is damaged, or a later one is, which would have to be undone before it.
     """
     kept = list(reversed(store.backups()))
     ids = [each.id for each in kept]
@@ -139,6 +140,9 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
     # With every later one: a state between two changes never was, and no proof covers it.
     undone = kept[: ids.index(chosen) + 1]
+    damage = next((each.damage for each in undone if each.damage), "")
+    if damage:
+        raise StoreError(damage, hint="its files are beside it, under `files/`; later backups go back alone")
     history: dict[str, list[tuple[BackupInfo, BackupEntry]]] = {}
     for each in undone:
         for entry in each.entries:

@@ -102,9 +102,11 @@ def open_in_backups(store: Store) -> tuple[str, ...]:
 
     An encryption that was interrupted before its end can have left them.
     """
-    return tuple(
+    kept = store.backups()
+    unknown = tuple(f"{backup.id}: whatever its damaged manifest named" for backup in kept if backup.damage)
+    return unknown + tuple(
         f"{backup.id}: {entry.path}"
-        for backup in store.backups()
+        for backup in kept
         for entry in backup.entries
         if entry.action is not BackupAction.CREATED
         and _is_private(entry.path)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from pkigen.errors import StoreError
 from pkigen.records import dataclass
 from pkigen.store.directories import Descent, make_directory, open_directory, remove_tree
 from pkigen.store.files import chunks_of, lstat_or_none, plain_file, read_file, sha256_of, write_new
@@ -58,12 +57,16 @@ class BackupEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupInfo:
-    """A backup, and the paths of the change that left it."""
+    """A backup, and the paths of the change that left it.
+
+    `damage` says why it cannot be gone back by: then nothing else of it is known.
+    """
 
     id: str
     time: datetime | None
     command: str
     entries: tuple[BackupEntry, ...]
+    damage: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -189,28 +192,22 @@ def is_installed(anchor: Anchor, backup_id: str) -> bool:
 
 def list_backups(anchor: Anchor) -> tuple[BackupInfo, ...]:
     """Read the manifests, oldest backup first."""
-    return tuple(read_manifest(anchor, backup_id) for backup_id in _ids(anchor))
+    return tuple(_read_manifest(anchor, backup_id) for backup_id in _ids(anchor))
 
 
-def read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
-    """Read what one backup holds.
-
-    Raises:
-        MissingError: There is no such backup.
-        StoreError: Its manifest is damaged.
-    """
-    path = f"{anchor.private_path}/{BACKUPS}/{backup_id}/{_MANIFEST}"
+def _read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
+    """Read what one backup holds: a manifest that is none stands in nobody's way who needs another backup."""
     try:
         text = _read(anchor, backup_id, (_MANIFEST,), limit=_MANIFEST_MAX).data
         return _decode_manifest(backup_id, text)
     except FileNotFoundError:
-        raise MissingError(
-            f"there is no backup {backup_id}", hint="list the backups to see which there are"
-        ) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise StoreError(
-            f"{shown(anchor.root, path)} is damaged", hint="its files are beside it, under `files/`"
-        ) from error
+        damage = "is missing"
+    except (ValueError, TypeError, KeyError):
+        damage = "is damaged"
+    path = f"{anchor.private_path}/{BACKUPS}/{backup_id}/{_MANIFEST}"
+    return BackupInfo(
+        id=backup_id, time=None, command="", entries=(), damage=f"{shown(anchor.root, path)} {damage}"
+    )
 
 
 def read_kept(anchor: Anchor, backup_id: str, path: str, *, limit: int) -> FileContent:

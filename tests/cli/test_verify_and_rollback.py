@@ -140,8 +140,34 @@ def test_backups_that_are_not_there(pkigen: InProcess, tree: Path) -> None:
     assert result.error.endswith("has no backup")
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is missing"), ("{", "is damaged"), ("{}", "is damaged")]
+)
+def test_a_damaged_backup_stands_in_nobodys_way(
+    content: str | None, said: str, pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]
+) -> None:
+    names = [each["id"] for each in pkigen("rollback", "--list", "-C", tree, "-o", "json").json["backups"]]
+    manifest = tree / f".pkigen/backups/{names[0]}/manifest.json"
+    manifest.unlink() if content is None else manifest.write_text(content)
+    listed = pkigen("rollback", "--list", "-C", tree, "-o", "json").json["backups"]
+    assert listed[0] == {
+        "id": names[0], "command": "", "time": None, "files": [], "damage": f"{manifest} {said}",
+    }  # fmt: skip
+    assert all("damage" not in each for each in listed[1:])
+    assert f"{names[0]}  -  " in " ".join(pkigen("rollback", "--list", "-C", tree).out.split(" "))
+    assert pkigen("next", "-C", tree).code == 3
+    assert pkigen("report", "-C", tree, "--out", "/dev/null").code == 0
+    before = contents(tree)
+    refused = pkigen("rollback", names[0], "-C", tree, "--yes")
+    assert (refused.code, refused.error) == (1, f"{manifest} {said}")
+    assert contents(tree) == before
+    assert pkigen("rollback", "-C", tree, "--yes").code == 0
+    assert len(grown) > 1
+
+
 def test_an_unknown_backup(pkigen: InProcess, tree: Path, grown: list[dict[str, bytes]]) -> None:
-    for name in ("20200101T000000Z", "...", "../../nowhere", ""):
+    assert pkigen("rollback", "", "-C", tree, "--yes").code == 2
+    for name in ("20200101T000000Z", "...", "../../nowhere"):
         result = pkigen("rollback", name, "-C", tree, "--yes")
         assert (result.code, result.out) == (2, "")
         assert result.error == f"there is no backup {name!r}"

@@ -25,7 +25,12 @@ def replaced_text(backup: str | None) -> str:
 def backups_text(backups: Iterable[BackupInfo], *, width: int | None = None) -> str:
     """One line a backup: its id, what left it and when, and how many files that change concerned."""
     rows = (
-        (each.id, each.command, timestamp(each.time) if each.time else "-", str(len(each.paths)))
+        (
+            each.id,
+            each.command or "-",
+            timestamp(each.time) if each.time else "-",
+            each.damage or str(len(each.paths)),
+        )
         for each in backups
     )
     return table(("ID", "LEFT BY", "TIME", "FILES"), rows, width=width)

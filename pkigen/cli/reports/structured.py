@@ -318,6 +318,7 @@ def backups(backups: Iterable[BackupInfo]) -> dict[str, Any]:
                 "command": each.command,
                 "time": timestamp(each.time) if each.time else None,
                 "files": list(each.paths),
+                **({"damage": each.damage} if each.damage else {}),
             }
             for each in backups
         ],

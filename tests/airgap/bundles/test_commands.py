@@ -72,7 +72,8 @@ class Journey:
 
     def on_node(self, verb: str, *more: object, pin: bool = True, node: str = "cp-1") -> Result:
         pinned = ("--pin", self.pin) if pin else ()
-        options = ("--root", self.node, "--node", node, *pinned)
+        named = ("--node", node) if node else ()
+        options = ("--root", self.node, *named, *pinned)
         return self.pkigen("airgap", "bundle", verb, self.file, *options, *more)
 
 
@@ -170,13 +171,20 @@ def test_inspect_and_diff_for_programs(journey: Journey, pkigen: InProcess) -> N
     assert (after["left"], after["restarts"]) == (["/etc/kubernetes/manifests/other.yaml"], [])
 
 
+def test_a_node_is_called_as_its_host_is(journey: Journey) -> None:
+    journey.create()
+    host = socket.gethostname().lower()
+    for verb in ("verify", "diff", "install"):
+        result = journey.on_node(verb, node="")
+        assert f"it is for another node: cp-1, and this host is {host}" in result.error, result
+
+
 @pytest.mark.parametrize(
     ("more", "error"),
     [
         (("--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"), "is pinned"),
         (("--pin", "nonsense"), "is not a fingerprint"),
         (("--node", "cp-2"), "it is for another node: cp-1, and this host is cp-2"),
-        (("--node", ""), f"it is for another node: cp-1, and this host is {socket.gethostname().lower()}"),
         (("--identity", "/nonexistent"), "/nonexistent cannot be read"),
         (("--max-age", "soon"), "--max-age"),
     ],
