@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shlex
 from datetime import timedelta
@@ -23,7 +24,28 @@ _DAYS: Final = r"([0-9]{1,6})d"
 
 def dir_option(directory: Path | str) -> str:
     """The option that names a cluster's directory, for a command that somebody is told to run in a shell."""
-    return shlex.join(("-C", str(directory)))
+    return command_line("-C", directory)
+
+
+def command_line(*words: object) -> str:
+    """Words of a command that somebody is told to run in a shell."""
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: object) -> str:
+    """A word as a shell reads it: what does not print, and no terminal gets, as the bytes that it is."""
+    text = str(word)
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_escaped, text))}'"  # POSIX.1-2024, 2.2.4
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from pkigen.distributions.imported import imported
 from pkigen.distributions.names import Distribution
 from pkigen.errors import UsageError
 from pkigen.layout import PUBLIC_MODE, SECRET_MODE, SPEC_FILE
+from pkigen.notation import command_line
 from pkigen.reconcile.adopt import Import, take_over
 from pkigen.records import dataclass
 from pkigen.state.vault import PlainVault
@@ -86,7 +86,7 @@ def adopt_authority(
         for identifier in result.due:
             say_line(f"due: {identifier}")
         spec = root / SPEC_FILE
-        say_line(f"next: read {spec}, then `{shlex.join(['pkigen', 'plan', '-C', str(root)])}`")
+        say_line(f"next: read {spec}, then `{command_line('pkigen', 'plan', '-C', root)}`")
         content.update(outcomes.adopted(result, loaded.spec.name, 0, str(root)))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pkigen import layout
 from pkigen.errors import UsageError
-from pkigen.notation import dir_option
+from pkigen.notation import command_line, dir_option
 from pkigen.records import dataclass
 
 VARIABLE = "PKIGEN_DIR"
@@ -96,7 +96,11 @@ def first_directory(option: Path | None, spec: Path | None, name: str) -> Path:
     beside = _beside(spec)
     if beside is not None and around.samefile(beside):
         return around
-    changes = f"`pkigen plan {spec}` shows what the spec would change there; " if spec is not None else ""
+    changes = (
+        f"`{command_line('pkigen', 'plan', spec)}` shows what the spec would change there; "
+        if spec is not None
+        else ""
+    )
     raise UsageError(
         f"this directory is in a cluster's directory, {around}: {name} would be made inside of it",
         hint=f"{changes}for another cluster, name its directory with -C",

@@ -5,7 +5,6 @@ What reads such files is a large part of pkigen: who looks at a cluster of pkige
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from pkigen import layout
@@ -14,6 +13,7 @@ from pkigen.cli.directory import NoClusterError
 from pkigen.cli.session import open_record
 from pkigen.cli.system import directory_of
 from pkigen.errors import UsageError
+from pkigen.notation import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,7 @@ def open_examined(
     if named is not None and is_foreign(named):
         raise UsageError(
             f"{named} is no cluster's directory: it has no {layout.LOCK_FILE}",
-            hint=f"files of nodes are named without -C: `pkigen {context.info_name} "
-            f"{shlex.quote(str(named))}`",
+            hint=f"files of nodes are named without -C: `pkigen {context.info_name} {quoted(named)}`",
         )
     try:
         return open_record(context, spec, directory, templates=templates, reports_only=True)

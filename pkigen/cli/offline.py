@@ -15,7 +15,7 @@ from pkigen.cli.console import note, say, say_line
 from pkigen.cli.options import Format
 from pkigen.cli.reports import structured
 from pkigen.cli.session import Session
-from pkigen.notation import dir_option
+from pkigen.notation import dir_option, quoted
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.successors import with_successors
 from pkigen.state.authority_record import require_recorded
@@ -96,7 +96,7 @@ def _say(session: Session, pending: PendingAnswer, target: Path, pin: str, *, is
     say_line(f"site key: {pin} (the authority pins it: `pkigen airgap authority sign --pin`)")
     note(
         f"next: carry {target} and the spec to the authority; there "
-        f"`pkigen airgap authority sign {target.name} "
+        f"`pkigen airgap authority sign {quoted(target.name)} "
         f"--spec SPEC`; bring the answer back: "
         f"`pkigen airgap authority accept ANSWER {dir_option(session.root)}`"
     )

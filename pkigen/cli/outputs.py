@@ -210,10 +210,7 @@ def write_runbook(
     changes, inventory = tuple(changes), session.inventory
     root = str(session.root.absolute())  # whoever reads it may stand anywhere
     steps = restart_map(inventory, changes)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PkigenError(f"{directory} cannot be made: {_reason(error)}") from None
+    make_directory(directory)
     restarts = restart_text(steps) if steps else ("  nothing has to restart",)
     after = (line.text for line in cluster_lines(in_cluster, root))
     text = page((*copying_text(steps), *restarts, *leftovers_text(inventory, changes), *after))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pkigen.cli.reports.lines import Line
 from pkigen.cli.reports.plan_document import PlanDocument
 from pkigen.cli.reports.plan_lines import offline_text, plan_lines
 from pkigen.cli.reports.plan_markdown import plan_markdown
+from pkigen.notation import quoted
 
 
 def show_plan(content: dict[str, Any], output: PlanFormat, *, full: bool = False, root: str = "") -> None:
@@ -32,4 +32,4 @@ def save_plan(content: dict[str, Any], file: Path, words: str) -> None:
     from pkigen.cli.outputs import write_text  # noqa: PLC0415 -- most plans are only looked at
 
     write_text(file, structured.dump(content, "json") + "\n")
-    note(f"saved: apply exactly this plan with `pkigen apply {shlex.quote(str(file))} {words}`")
+    note(f"saved: apply exactly this plan with `pkigen apply {quoted(file)} {words}`")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import field, replace
@@ -23,7 +22,7 @@ from pkigen.cli.unlock import Unlocking
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory, derive
 from pkigen.errors import UsageError
-from pkigen.notation import dir_option, printable
+from pkigen.notation import command_line, dir_option, printable, quoted
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.progress import Progress
 from pkigen.reconcile.whole_survey import survey_whole
@@ -90,8 +89,8 @@ class Session:
     @property
     def words(self) -> str:
         """This cluster and this spec, as a command line says them."""
-        named = [str(self.named)] if self.named is not None else []
-        return shlex.join([*named, "-C", str(self.root)])
+        named = [self.named] if self.named is not None else []
+        return command_line(*named, "-C", self.root)
 
     def arriving(self, reader: Reader) -> str | None:
         """The SHA-256 of the spec that is to become the directory's own; None where it is so already."""
@@ -385,7 +384,7 @@ def _known(system: System, root: Path, spec: Path | None) -> _OwnRecord:
 
 
 def _no_cluster(root: Path, spec: Path | None) -> UsageError:
-    named = shlex.quote(str(spec)) if spec is not None else "SPEC"
+    named = quoted(spec) if spec is not None else "SPEC"
     return UsageError(
         f"{root} is no cluster's directory: it has no {layout.LOCK_FILE}",
         hint=f"name the cluster's directory{nearest(root)} with -C; "

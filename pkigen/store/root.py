@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.errors import StoreError, UnsafePathError
+from pkigen.notation import command_line
 from pkigen.store import birth, journal, lock
 from pkigen.store.directories import (
     CHOWN,
@@ -124,7 +125,7 @@ def _open_parent(fs: FileSystem, root: Path, resources: ExitStack) -> tuple[int,
     except FileNotFoundError:
         raise MissingError(
             f"the directory {shown(place.parent, '')} does not exist",
-            hint=f"create it: mkdir -p {place.parent}",
+            hint=f"create it: {command_line('mkdir', '-p', place.parent)}",
         ) from None
     resources.callback(fs.close, parent_fd)
     return parent_fd, place.name or "."

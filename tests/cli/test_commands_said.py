@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 from pkigen.cli.system import System
+from pkigen.notation import quoted
 from tests.cli.program import InProcess, copy_of
 
 if TYPE_CHECKING:
@@ -79,3 +82,34 @@ def test_the_first_kubectl(pkigen: InProcess, spec: Path, tmp_path: Path) -> Non
     done = pkigen("init", spec, "-C", root)
     (command,) = re.findall(r"`(kubectl [^`]*)`", done.out + done.err)
     assert f"{root}/addons/" in shlex.split(command)
+
+
+HOSTILE = "a b's \\ \x1b[2J\n\udcff\udcc3é→"
+
+
+def test_a_word_is_read_by_a_shell_as_it_was() -> None:
+    for word in ("plain", "", "a b", HOSTILE, *HOSTILE, "\udcff0", "\x010"):
+        text = quoted(word)
+        assert text.isprintable()
+        read = subprocess.run(["bash", "-c", f"printf %s {text}"], capture_output=True, check=True)
+        assert os.fsdecode(read.stdout) == word
+
+
+def test_what_has_to_be_done_first(pkigen: InProcess, spec: Path, tree: Path, tmp_path: Path) -> None:
+    place = tmp_path / "no such place"
+    refused = pkigen("init", spec, "-C", place / "home")
+    assert shlex.split(refused.hint.removeprefix("create it: ")) == ["mkdir", "-p", str(place)]
+    secret = tmp_path / "a secret"
+    secret.write_text("correct horse battery\n")
+    secret.chmod(0o644)
+    medium = ("airgap", "bundle", "create", "--out", tmp_path)
+    refused = pkigen(*medium, "-C", tree, "--passphrase-file", secret)
+    assert shlex.split(refused.hint.partition(";")[0]) == ["chmod", "600", str(secret)]
+
+
+def test_a_directory_whose_name_does_not_print(pkigen: InProcess, tree: Path, tmp_path: Path) -> None:
+    root = copy_of(tree, tmp_path / "home\udcff\x1b")
+    task = pkigen("next", "-C", root).out.splitlines()[-1]
+    command = f"set -- {task}; printf '%s' \"$4\""
+    read = subprocess.run(["bash", "-c", command], capture_output=True, check=True)
+    assert os.fsdecode(read.stdout) == str(root)

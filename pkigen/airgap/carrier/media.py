@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.destination import put
 from pkigen.errors import PkigenError, UsageError
+from pkigen.notation import command_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,7 @@ def read_file(path: Path, *, limit: int, private: bool = False) -> bytes:
             if private and status.st_mode & 0o077:
                 raise UsageError(
                     f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o})",
-                    hint=f"chmod 600 {path}; others may have read it already",
+                    hint=f"{command_line('chmod', 600, path)}; others may have read it already",
                 )
             data = bytearray()
             # By what is read, not by the size that the system tells: a file may grow meanwhile.

@@ -9,6 +9,7 @@ from pkigen.airgap.carrier.paths import IDENTITY
 from pkigen.crypto.age import Identity
 from pkigen.errors import UsageError
 from pkigen.layout import KEY_MODE
+from pkigen.notation import command_line
 from pkigen.state.observed import Fault, FaultKind, read_file
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def identity_of(node: Store) -> Identity | None:
     if found.mode & _OPEN:
         raise UsageError(
             f"{path} can be read by others (mode {found.mode:04o})",
-            hint=f"chmod 600 {path}; others may have read it already",
+            hint=f"{command_line('chmod', 600, path)}; others may have read it already",
         )
     return Identity.of_file(found.data, str(path))
 

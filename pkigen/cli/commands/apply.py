@@ -20,6 +20,7 @@ from pkigen.cli.options import (
 from pkigen.cli.rotation_input import StepTerms
 from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.errors import UsageError
+from pkigen.notation import command_line
 
 app = typer.Typer(add_completion=False)
 
@@ -60,7 +61,10 @@ def apply(
 
     spec, plan = told_apart(files or ())
     if save is not None and plan is not None:
-        raise UsageError("--save cannot be combined with a saved plan", hint=f"`pkigen show {plan}` shows it")
+        raise UsageError(
+            "--save cannot be combined with a saved plan",
+            hint=f"`{command_line('pkigen', 'show', plan)}` shows it",
+        )
     saved = SavedPlan.read(plan) if plan is not None else None
     terms = StepTerms(yes=yes, output=output, runbook=runbook)
     if saved is not None and done_of_record(

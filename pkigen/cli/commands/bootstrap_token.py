@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ from pkigen.cli.access_input import ServerOption
 from pkigen.cli.console import note, say_line
 from pkigen.cli.options import DirectoryOption, OwnSpecArgument
 from pkigen.cli.values import duration
-from pkigen.notation import format_duration, timestamp
+from pkigen.notation import format_duration, quoted, timestamp
 
 app = typer.Typer(add_completion=False)
 
@@ -91,6 +90,6 @@ def bootstrap_token(
     say_line(f"token id: {made.id}, until {expires:%Y-%m-%d %H:%M} UTC, in {', '.join(groups)}")
     for anchor in anchors:
         say_line(f"discovery hash: {discovery_hash(anchor)}")
-    note(f"next: kubectl apply -f {shlex.quote(str(manifest))}")
+    note(f"next: kubectl apply -f {quoted(manifest)}")
     note(f"      copy {kubeconfig} to /etc/kubernetes/bootstrap-kubelet.conf of the node")
     note("      the token cleaner of the controller manager deletes the Secret when it expires")

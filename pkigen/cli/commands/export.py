@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from pkigen.cli.unlock import Unlocking, unlocked
 from pkigen.cli.values import namespace as object_namespace
 from pkigen.cli.values import object_name
 from pkigen.distributions.names import Distribution
+from pkigen.notation import quoted
 
 app = typer.Typer(add_completion=False)
 
@@ -91,4 +91,4 @@ def export(
     write_exported(files, target)
     if recipients:
         note("open what is sealed where it is used: `sops decrypt FILE`, `age --decrypt FILE`")
-    note("next: " + row.next_step.format(out=shlex.quote(str(target)), name=called))
+    note("next: " + row.next_step.format(out=quoted(target), name=called))

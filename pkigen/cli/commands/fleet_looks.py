@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from pkigen.cli.problems import ExitCode
 from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.errors import UsageError
+from pkigen.notation import quoted
 
 _RENEW_BEFORE = "renewBefore"
 
@@ -72,7 +72,7 @@ def status(
     overdue = found.overdue if fail_within is not None else []
     for cluster, identifier in overdue:
         note(f"finding: {cluster}: {identifier} expires too soon, or is of no use already")
-    require_all(found.found, again=f"pkigen fleet status {shlex.quote(str(place))}")
+    require_all(found.found, again=f"pkigen fleet status {quoted(place)}")
     if overdue:
         raise typer.Exit(ExitCode.FINDINGS)
 
@@ -106,6 +106,6 @@ def report(
     if not roots:
         raise UsageError(
             f"no cluster of {place} is made yet",
-            hint=f"`pkigen fleet apply {shlex.quote(str(place))}` makes them",
+            hint=f"`pkigen fleet apply {quoted(place)}` makes them",
         )
     deliver(context, tuple(roots), out=out, live=live, within=duration(timeout, "--timeout"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from pkigen.cli.options import ForceOption, Format, FormatOption, TemplatesOptio
 from pkigen.cli.unlock import AuthorityFileOption, AuthorityIdentityOption, Unlocking
 from pkigen.cli.values import duration
 from pkigen.errors import PkigenError
+from pkigen.notation import quoted
 
 
 def request(
@@ -127,4 +127,4 @@ def accept(
         say_lines(changes.done_lines(done, absent="no answer in this file"))
         content.update(changes.structure(run.fleet, done))
     tell_notes(done)
-    require_all(done, again=f"{run.again('accept')} {shlex.quote(str(answered))}")
+    require_all(done, again=f"{run.again('accept')} {quoted(answered)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +24,7 @@ from pkigen.cli.reports.plan_lines import plan_lines
 from pkigen.cli.reports.version import API_VERSION
 from pkigen.errors import PkigenError
 from pkigen.fleet.sites import OwnSource, Site
+from pkigen.notation import command_line
 from pkigen.records import dataclass
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Run:
 
     def again(self, verb: str, *saved: Path) -> str:
         """The command that does what is left, of a saved plan where it is one."""
-        return f"pkigen fleet {verb} {shlex.join(map(str, (self.fleet.place, *saved)))}"
+        return f"pkigen fleet {verb} {command_line(self.fleet.place, *saved)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

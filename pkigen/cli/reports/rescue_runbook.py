@@ -7,14 +7,13 @@ together: one alone, before its peers have new certificates, finds no quorum and
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.tables import page
 from pkigen.desired.readers import ComponentName
 from pkigen.layout import KUBERNETES_DIRECTORY
-from pkigen.notation import dir_option, host_text
+from pkigen.notation import dir_option, host_text, quoted
 from pkigen.reconcile.file_readers import Effect, own_kubelet_certificate
 from pkigen.reconcile.restart_commands import health_check, restart_commands
 from pkigen.reconcile.restart_map import Restart
@@ -101,7 +100,7 @@ class _RescueRunbook:
 
     def _quoted(self, path: str) -> str:
         """A path in the PKI directory, as a shell is given it."""
-        return shlex.quote(f"{self._directory}/{path}")
+        return quoted(f"{self._directory}/{path}")
 
     def _copy(self) -> list[str]:
         names = ", ".join(node.name for node in sorted(self._spec.nodes, key=lambda node: node.name))

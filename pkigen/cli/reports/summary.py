@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from pkigen.desired.certificates import SUPER_ADMIN
 from pkigen.desired.generations import CA
 from pkigen.desired.inventory import Inventory
 from pkigen.desired.items import DesiredCertificate
-from pkigen.notation import dir_option, format_duration, residual
+from pkigen.notation import dir_option, format_duration, quoted, residual
 from pkigen.spec.certificates import KeyHome
 from pkigen.state.authority import look_at_all
 from pkigen.state.materials import discovery_hash
@@ -91,7 +90,7 @@ def _next(inventory: Inventory, root: Path) -> Iterator[str]:
         kubeconfig = path.removeprefix(f"{layout.NODES}/{node}")
         yield f"      then on {node}: `kubectl --kubeconfig {kubeconfig} apply -f` what is in {root}/addons/"
     else:
-        kubeconfig, addons = shlex.quote(f"{root}/{path}"), shlex.quote(f"{root}/addons/")
+        kubeconfig, addons = quoted(f"{root}/{path}"), quoted(f"{root}/addons/")
         yield f"      then `kubectl --kubeconfig {kubeconfig} apply -f {addons}`"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pkigen.cli.reports.plan_lines import advice_line
 from pkigen.distributions.names import Distribution
 from pkigen.errors import AdoptionError, UsageError
 from pkigen.layout import SPEC_FILE
+from pkigen.notation import command_line
 from pkigen.reconcile.adopt import TakenOver
 
 if TYPE_CHECKING:
@@ -134,4 +134,4 @@ def say_taken(taken: TakenOver, nodes: int, root: Path) -> None:
         say_line(advice_line(count, reason))
     for identifier in taken.due:
         say_line(f"due: {identifier}")
-    say_line(f"next: read {spec}, then `{shlex.join(['pkigen', 'plan', '-C', str(root)])}`")
+    say_line(f"next: read {spec}, then `{command_line('pkigen', 'plan', '-C', root)}`")

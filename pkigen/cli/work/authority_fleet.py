@@ -21,6 +21,7 @@ from pkigen.cli.system import system_of
 from pkigen.cli.validation import is_of_fleet
 from pkigen.errors import PkigenError, UsageError
 from pkigen.fleet.description import read_fleet
+from pkigen.notation import quoted
 
 if TYPE_CHECKING:
     import typer
@@ -78,7 +79,7 @@ def sign_all(
     if good:
         write_file(target, answers.file, mode=0o644)
         say_line(f"answer: {target}, for {counted(len(good), 'site')}, signed by {key}")
-        note(f"next: carry {target} to the sites; there: `pkigen fleet accept FLEET {target.name}`")
+        note(f"next: carry {target} to the sites; there: `pkigen fleet accept FLEET {quoted(target.name)}`")
     require_all(found, again=f"pkigen airgap authority sign {request} --spec {fleet.place}")
     return {
         "apiVersion": API_VERSION,

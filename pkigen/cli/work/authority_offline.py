@@ -34,6 +34,7 @@ from pkigen.cli.system import system_of
 from pkigen.cli.values import duration
 from pkigen.crypto.issuance import fingerprint as certificate_fingerprint
 from pkigen.errors import PkigenError, UsageError
+from pkigen.notation import quoted
 from pkigen.rotation.successors import with_successors
 from pkigen.state.vault import PlainVault
 
@@ -128,6 +129,6 @@ def sign_request(
             )
     write_file(target, file, mode=0o644)
     say_line(f"answer: {target}, {len(found)} certificates, signed by {fingerprint(opened.key.public)}")
-    note(f"next: carry {target} to the site; there: `pkigen airgap authority accept {target.name}`")
+    note(f"next: carry {target} to the site; there: `pkigen airgap authority accept {quoted(target.name)}`")
     certificates = (identifier for identifier, _ in requests.requests)
     return outcomes.answered(target, certificates, fingerprint(opened.key.public), is_new=is_new)

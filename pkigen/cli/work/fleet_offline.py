@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from pkigen.cli.fleet import changes
 from pkigen.cli.fleet.endings import failures
 from pkigen.cli.reports.fleet_text import counted
 from pkigen.cli.reports.version import API_VERSION
+from pkigen.notation import quoted
 
 if TYPE_CHECKING:
     from typing import Any
@@ -38,8 +38,8 @@ def say_requested(
     )
     note(
         f"next: carry {target} and the fleet's specs to the authority; there "
-        f"`pkigen airgap authority sign {shlex.quote(target.name)} --spec FLEET`; bring the answer back: "
-        f"`pkigen fleet accept {shlex.quote(str(run.fleet.place))} ANSWER`"
+        f"`pkigen airgap authority sign {quoted(target.name)} --spec FLEET`; bring the answer back: "
+        f"`pkigen fleet accept {quoted(run.fleet.place)} ANSWER`"
     )
 
 

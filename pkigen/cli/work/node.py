@@ -14,7 +14,7 @@ from pkigen.cli.system import System
 from pkigen.crypto.age import Identity
 from pkigen.desired.inventory import Inventory
 from pkigen.errors import PkigenError, UsageError
-from pkigen.notation import timestamp
+from pkigen.notation import quoted, timestamp
 
 
 def shown_identity(system: System, root: Path) -> Identity:
@@ -63,4 +63,4 @@ def say_request(asked: Asked, inventory: Inventory, name: str, *, file: Path, ro
         "next: carry the file to the authority; give it the fingerprint by another channel "
         "(telephone, paper);"
     )
-    note(f"      there: `pkigen airgap node approve {file.name} --pin {asked.signer} --out MEDIUM`")
+    note(f"      there: `pkigen airgap node approve {quoted(file.name)} --pin {asked.signer} --out MEDIUM`")

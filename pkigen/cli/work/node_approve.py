@@ -29,7 +29,7 @@ from pkigen.cli.reports.tables import page
 from pkigen.cli.session import Session
 from pkigen.crypto.age import Recipient
 from pkigen.errors import PkigenError
-from pkigen.notation import timestamp
+from pkigen.notation import quoted, timestamp
 from pkigen.reconcile.apply import Applied
 from pkigen.reconcile.surveyed import Selection
 from pkigen.state.ledger import approvals, read_ledger
@@ -128,7 +128,7 @@ def pack_answers(
     if len(petitions) == 1:
         note(
             f"next: carry the file to {petitions[0].node}; there: "
-            f"`pkigen airgap bundle install {file.name} --pin …`"
+            f"`pkigen airgap bundle install {quoted(file.name)} --pin …`"
         )
     else:
         note("next: carry each file to its node; there: `pkigen airgap bundle install FILE --pin …`")
