@@ -67,7 +67,7 @@ def _open_closed_streams() -> None:
 def _is_version_said() -> bool:
     """Print the version, if it can be: scripts ask this often, and to answer needs no other import."""
     try:
-        os.write(1, f"pkigen {__version__}\n".encode())
+        io.FileIO(1, "w", closefd=False).write(f"pkigen {__version__}\n".encode())
     except OSError:
         return False  # the whole program has words for it
     return True
