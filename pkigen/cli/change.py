@@ -172,7 +172,8 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format, *, oth
     found = risks(plan, session.inventory)
     lines: list[Line] = []
     if plan.changes:
-        lines += plan_lines(PlanDocument.of(structured.plan(plan, session.inventory, found)))
+        document = PlanDocument.of(structured.plan(plan, session.inventory, found))
+        lines += plan_lines(document, directory=str(session.root))
     if others:
         lines.append(Line(session.arrival))
     if lines:

@@ -235,6 +235,7 @@ def test_status_plan_and_lock_show_the_phase(workshop: Workshop) -> None:
     assert re.search(r"^- +etcd-ca-next ", status, re.MULTILINE)
     plan = workshop.run("plan", workshop.spec, "-C", workshop.tree)
     assert plan.out.startswith(line)
+    assert line in workshop.run("renew", "cp-1/apiserver", "-C", workshop.tree, "--yes").out
     content = workshop.run("plan", workshop.spec, "-C", workshop.tree, "-o", "json").json
     assert content["rotations"] == {"etcd-ca": "prepared"}
     lock = json.loads((workshop.tree / "pki.lock").read_text())

@@ -51,19 +51,22 @@ _PLURALS = {
 }
 
 
-def plan_lines(plan: PlanDocument, *, full: bool = False, root: str | None = None) -> Iterator[Line]:
+def plan_lines(
+    plan: PlanDocument, *, full: bool = False, root: str | None = None, directory: str = ""
+) -> Iterator[Line]:
     """The plan in about twenty lines; in full, every object with its files, details and diffs.
 
     Args:
         plan: The plan.
         full: Whether nothing is left out.
         root: Leads to the PKI directory, for the commands to run in the cluster; None where these come later.
+        directory: The same for commands of pkigen's own, where `root` does not say it.
     """
     lines = [
         *_warnings(plan),
         *_revocations(plan, full=full),
         *(_full(plan) if full else _short(plan)),
-        *_consequences(plan, root or "", full=full),
+        *_consequences(plan, root or directory, full=full),
         *_in_cluster(plan, root),
     ]
     yield from lines
