@@ -131,18 +131,7 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         UsageError: There is no such backup.
         StoreError: It is damaged, or a later one is, which would have to be undone before it.
     """
-    kept = list(reversed(store.backups()))
-    ids = [each.id for each in kept]
-    if not ids:
-        raise UsageError(f"{store.root} has no backup", hint="nothing has been replaced yet")
-    chosen = ids[0] if backup is None else backup
-    if chosen not in ids:
-        raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
-    # With every later one: a state between two changes never was, and no proof covers it.
-    undone = kept[: ids.index(chosen) + 1]
-    damage = next((each.damage for each in undone if each.damage), "")
-    if damage:
-        raise StoreError(damage, hint="its files are beside it, under `files/`; later backups go back alone")
+    undone = _undone(store, backup)
     history: dict[str, list[tuple[BackupInfo, BackupEntry]]] = {}
     for each in undone:
         for entry in each.entries:
@@ -160,11 +149,28 @@ def plan_rollback(store: Store, backup: str | None) -> Rollback:
         elif is_there:
             removes.append(path)
     return Rollback(
-        backup=chosen,
-        undone=tuple(undone),
+        backup=undone[-1].id,
+        undone=undone,
         restores=tuple(restores),
         removes=tuple(removes),
     )
+
+
+def _undone(store: Store, backup: str | None) -> tuple[BackupInfo, ...]:
+    """The backups of all changes that are undone, the newest first."""
+    kept = tuple(reversed(store.backups()))
+    ids = [each.id for each in kept]
+    if not ids:
+        raise UsageError(f"{store.root} has no backup", hint="nothing has been replaced yet")
+    chosen = ids[0] if backup is None else backup
+    if chosen not in ids:
+        raise UsageError(f"there is no backup {chosen!r}", hint=f"choose one of {', '.join(ids)}")
+    # With every later one: a state between two changes never was, and no proof covers it.
+    undone = kept[: ids.index(chosen) + 1]
+    damage = next((each.damage for each in undone if each.damage), "")
+    if damage:
+        raise StoreError(damage, hint="its files are beside it, under `files/`; later backups go back alone")
+    return undone
 
 
 def roll_back(
