@@ -13,17 +13,19 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pkigen import layout
-from pkigen.crypto.keys import UnsupportedKeyError, load_public
+from pkigen.crypto.keys import UnsupportedKeyError, load_public, public_der, spki_fingerprint
 from pkigen.crypto.service_account_tokens import algorithm, key_id
 from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.generations import accepted_sa_keys, sa_path
 from pkigen.desired.readers import ComponentName
 from pkigen.errors import AccessError
 from pkigen.records import dataclass
+from pkigen.state.authority_record import RESTORE, is_recorded
 from pkigen.state.observed import Fault, read_file
 
 if TYPE_CHECKING:
     from pkigen.crypto.keys import PublicKey
+    from pkigen.desired.generations import Slot
     from pkigen.desired.inventory import Inventory
     from pkigen.state.observed import Reader
 
@@ -55,7 +57,7 @@ def documents(inventory: Inventory, reader: Reader, *, jwks_uri: str | None) -> 
     """
     # In the order of the API servers' flags: the documents are compared with theirs byte for byte.
     slots = [slot for _, slot in accepted_sa_keys(inventory.rotations)]
-    keys = [_public_key(reader, sa_path(slot, layout.SA_PUBLIC_KEY)) for slot in slots]
+    keys = [_recorded_key(reader, slot) for slot in slots]
     issuer = inventory.token_trust.issuer
     uri = jwks_uri or _default_uri(inventory)
     _require_https_url("the issuer", issuer)
@@ -92,6 +94,18 @@ def _default_uri(inventory: Inventory) -> str:
     node = cluster.control_plane[0]
     given = CommandLines(inventory).of(ComponentName.API_SERVER, node).value("service-account-jwks-uri")
     return given or f"{cluster.local_server(node)}/{JWKS_PATH}"
+
+
+def _recorded_key(reader: Reader, slot: Slot) -> PublicKey:
+    """The public key of a generation; raises `AccessError` where verifiers would believe a stranger by it."""
+    path = sa_path(slot, layout.SA_PUBLIC_KEY)
+    key = _public_key(reader, path)
+    if not is_recorded(reader, sa_path(slot, layout.SA_PRIVATE_KEY), spki_fingerprint(public_der(key))):
+        raise AccessError(
+            f"{path} is another key than the one that is recorded",
+            hint=f"{RESTORE}; if the change is intended, record it first: `pkigen apply --force`",
+        )
+    return key
 
 
 def _public_key(reader: Reader, path: str) -> PublicKey:

@@ -18,6 +18,7 @@ from pkigen.records import dataclass
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
 from pkigen.state.authority_identities import generation_path, observe_authority
+from pkigen.state.authority_record import compare_authority
 from pkigen.state.cluster_objects import merged, superseded
 from pkigen.state.ledger import promoted_and_back, read_ledger
 from pkigen.state.lockfile import read_lock
@@ -128,6 +129,13 @@ _CONSEQUENCES = {
 _PLACES = {generation_path(identifier, slot): (identifier, slot) for identifier in _ROTATING for slot in Slot}
 
 
+def _unrecorded(case: _RollbackCase) -> Iterator[str]:
+    """The authority is not the recorded one, and the rollback would record it without putting it right."""
+    for change in compare_authority(case.store).alarms:
+        if case.present.get(change.path) == case.restored.get(change.path):
+            yield f"it would record an authority that is not the recorded one: {change}"
+
+
 def _dropped_keys(case: _RollbackCase) -> Iterator[str]:
     """A key goes that is or was in use; a successor that was never promoted is not."""
     ledger = read_ledger(case.store)
@@ -201,6 +209,7 @@ def _shown(identity: str) -> str:
 
 
 _RISKS: tuple[Callable[[_RollbackCase], Iterator[str]], ...] = (
+    _unrecorded,
     _dropped_keys,
     _returning_keys,
     _broken_connections,

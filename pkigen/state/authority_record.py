@@ -224,6 +224,13 @@ def recorded_cas(reader: Reader, identity: str) -> frozenset[CA]:
     return frozenset(ca for ca in CA if recorded & {ca_location(ca, slot).certificate for slot in Slot})
 
 
+def is_recorded(reader: Reader, path: str, identity: str) -> bool:
+    """Whether this key is recorded at a path, or nothing is: an older pkigen recorded fewer keys."""
+    lock, ledger = read_lock(reader), _ledger(reader)
+    known = [witness.recorded.get(path) for witness in _witnesses(lock, ledger, recorded_authorities(ledger))]
+    return all(each in {None, identity} for each in known)
+
+
 def _recorded_cas(lock: Lock) -> Identities:
     """What a lock file says that has no record of the authority: its CAs are among the certificates."""
     paths = {ca_id(ca): ca_location(ca).certificate for ca in CA}

@@ -7,11 +7,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pkigen.crypto.keys import public_pem
+from pkigen.crypto.keys import private_pem, public_pem
 
 if TYPE_CHECKING:
+    from pkigen.crypto.keys import PrivateKey
     from tests.access.team_cluster import TeamCluster
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -43,9 +44,32 @@ def test_the_documents_are_written_where_verifiers_look(place: TeamCluster) -> N
     assert place.run("access", "oidc", "configuration", "-C", place.tree, "--jwks-uri", "http://x").code == 1
 
 
+def exchange(place: TeamCluster, key: PrivateKey) -> None:
+    (place.tree / "pki/sa.key").write_bytes(private_pem(key))
+    (place.tree / "pki/sa.pub").write_bytes(public_pem(key))
+
+
+def test_nobody_is_told_to_believe_a_key_that_is_not_recorded(place: TeamCluster) -> None:
+    before = place.run("access", "oidc", "jwks", "-C", place.tree).json
+    kept = (place.tree / "pki/sa.pub").read_bytes()
+    exchange(place, ec.generate_private_key(ec.SECP256R1()))
+    out = place.folder / "www"
+    for command in (("jwks",), ("configuration",), ("write", "--out", out)):
+        refused = place.run("access", "oidc", *command, "-C", place.tree)
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.error == "pki/sa.pub is another key than the one that is recorded"
+    assert not out.exists()
+    # In a checkout there is no private key to compare.
+    (place.tree / "pki/sa.key").unlink()
+    assert place.run("access", "oidc", "jwks", "-C", place.tree).code == 1
+    (place.tree / "pki/sa.pub").write_bytes(kept)
+    assert place.run("access", "oidc", "jwks", "-C", place.tree).json == before
+
+
 def test_rsa_keys_are_published_as_go_jose_writes_them(place: TeamCluster) -> None:
     key = rsa.generate_private_key(65537, 2048)
-    (place.tree / "pki/sa.pub").write_bytes(public_pem(key))
+    exchange(place, key)
+    assert place.run("apply", "--yes", "--force", "-C", place.tree).code == 0
     (published,) = place.run("access", "oidc", "jwks", "-C", place.tree).json["keys"]
     assert list(published) == ["use", "kty", "kid", "alg", "n", "e"]
     assert (published["alg"], published["e"]) == ("RS256", "AQAB")

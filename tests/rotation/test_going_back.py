@@ -161,6 +161,35 @@ def test_a_bundle_key_that_goes_is_named(small: World) -> None:
     )
 
 
+def test_an_authority_that_somebody_has_exchanged_is_not_recorded_in_silence(
+    small: World, tmp_path: Path
+) -> None:
+    other = World(root=tmp_path / "other", cluster=small.cluster)
+    other.apply()
+    renewed(small, "cp-1/apiserver")
+    assert risks_of_going_back(small) == ()
+    for name in ("sa.key", "sa.pub"):
+        small.path(f"pki/{name}").write_bytes(other.path(f"pki/{name}").read_bytes())
+    (risk,) = risks_of_going_back(small)
+    said = "it would record an authority that is not the recorded one: pki/sa.key was replaced: it is sha256:"
+    assert risk.startswith(said)
+
+
+def test_a_ledger_that_is_gone_is_not_begun_anew_in_silence(small: World) -> None:
+    renewed(small, "cp-1/apiserver")
+    small.path(".pkigen/ledger.jsonl").unlink()
+    (risk,) = risks_of_going_back(small)
+    assert ": .pkigen/ledger.jsonl is missing, and pki.lock records it (" in risk
+
+
+def test_an_exchanged_key_that_the_rollback_puts_back_is_no_risk_by_itself(small: World) -> None:
+    first = small.path("pki/bundle.key").read_bytes()
+    small.path("pki/bundle.key").write_bytes(b"damaged")
+    small.apply()
+    small.path("pki/bundle.key").write_bytes(first)
+    assert not any("is not the recorded one" in risk for risk in risks_of_going_back(small))
+
+
 @pytest.mark.parametrize(
     ("identifiers", "told"),
     [
