@@ -11,7 +11,6 @@ from pkigen.spec.findings import (
     NODES,
     Location,
     SpecFinding,
-    last,
     no_effect,
     repeats,
     warning,
@@ -153,16 +152,6 @@ def _components(spec: ClusterSpec) -> Iterable[tuple[str, Component]]:
     )
 
 
-def _encryption(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """Two encryption configurations: the flag would win, and the other's key would never be used."""
-    flag = last(spec.spec.api_server.extra_args, "encryption-provider-config")
-    if spec.spec.encryption is not None and flag is not None:
-        yield SpecFinding(
-            at=("spec", "apiServer", "extraArgs", flag),
-            message="replaces the configuration that spec.encryption makes: remove one of them",
-        )
-
-
 def _signers(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Files of a single signer and the common ones exclude one another, or no controller starts."""
     # cmd/kube-controller-manager/app/certificates.go: it starts no controller at all then.
@@ -198,6 +187,5 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _volumes_over_ours,
     _environments,
     _startup,
-    _encryption,
     _signers,
 )

@@ -81,7 +81,8 @@ class Encryption(Strict):
     provider: EncryptionProvider = EncryptionProvider.SECRETBOX
     """The cipher: secretbox by default."""
     resources: tuple[Text, ...] = Field(default=("secrets",), min_length=1)
-    """What is encrypted, such as secrets or configmaps; secrets by default."""
+    """What is encrypted, each resource with its group: secrets, deployments.apps, `*.apps`, `*.` (all of the
+    core group), `*.*` (all); secrets by default."""
 
 
 class ServiceAccounts(Strict):

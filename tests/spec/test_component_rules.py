@@ -76,11 +76,6 @@ REFUSED = [
         "7:33: spec.etcd.external.endpoints[0]: must begin with https:// like the other endpoints",
     ),
     case(
-        "encryption-twice",
-        spec("  encryption: {}\n  apiServer: {extraArgs: [{name: encryption-provider-config, value: /x}]}\n"),
-        "8:27: spec.apiServer.extraArgs[0]: replaces the configuration that spec.encryption makes:",
-    ),
-    case(
         "signers-twice",
         signers("{name: cluster-signing-duration, value: 24h}", SIGNER),
         "7:81: spec.controllerManager.extraArgs[1]: cluster-signing-kubelet-client-cert-file cannot be "
