@@ -22,6 +22,8 @@ _MOST_SERVICE_HOST_BITS: Final = 20  # MaximumBitsForServiceSubnet; the API serv
 _FEWEST_POD_ADDRESSES: Final = 14  # MinimumAddressesInPodSubnet
 _MOST_NODE_MASK_BITS: Final = 16  # PodSubnetNodeMaskMaxDiff
 _NODE_MASK_BITS: Final = {4: 24, 6: 64}  # K/apis/kubeadm/validation/validation.go, getClusterNodeMask
+_MASK: Final = "node-cidr-mask-size"
+_FAMILY_MASKS: Final = {version: f"{_MASK}-ipv{version}" for version in (4, 6)}
 _API_PORTS: Final = frozenset({443, 6443, 8443})
 
 
@@ -66,14 +68,11 @@ def _service_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
 def _pod_subnet_sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What kubeadm accepts as a Pod subnet, and what the controller manager can divide."""
     # K/apis/kubeadm/validation/validation.go, ValidatePodSubnetNodeMask
-    arguments = spec.spec.controller_manager.extra_args
-    allocates = last(arguments, "allocate-node-cidrs")
-    divided = allocates is None or arguments[allocates].value != "false"
     for index, subnet in enumerate(spec.spec.networking.pod_subnets):
         at: Location = ("spec", "networking", "podSubnets", index)
         if subnet.num_addresses < _FEWEST_POD_ADDRESSES:
             yield SpecFinding(at=at, message=f"is too small: pods need {_FEWEST_POD_ADDRESSES} addresses")
-        elif divided:
+        elif _divides(spec):
             yield from _shares_of_nodes(spec, subnet, at)
 
 
@@ -107,10 +106,48 @@ def _shares_of_nodes(spec: ClusterSpec, subnet: IPNetwork, at: Location) -> Iter
 def _node_mask_flag(spec: ClusterSpec, subnet: IPNetwork) -> int | None:
     """The place of the flag that says how long the prefix of a node's part of a subnet is."""
     arguments = spec.spec.controller_manager.extra_args
-    flag = last(arguments, f"node-cidr-mask-size-ipv{subnet.version}")
+    flag = last(arguments, _FAMILY_MASKS[subnet.version])
     if flag is None and len(spec.spec.networking.pod_subnets) == 1:
-        return last(arguments, "node-cidr-mask-size")
+        return last(arguments, _MASK)
     return flag
+
+
+def _node_mask_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """One flag says how much every node gets, or one for each family there is; else no controller starts."""
+    # cmd/kube-controller-manager/app/core.go, setNodeCIDRMaskSizes
+    arguments = spec.spec.controller_manager.extra_args
+    subnets = spec.spec.networking.pod_subnets
+    places = {
+        name: place
+        for name in (_MASK, *_FAMILY_MASKS.values())
+        if (place := last(arguments, name)) is not None and arguments[place].value != "0"
+    }
+    if not subnets or not _divides(spec):
+        return
+    faults: dict[str, str] = {}
+    if _MASK in places and len(subnets) > 1:
+        faults[_MASK] = f"is for one pod subnet: give {' and '.join(_FAMILY_MASKS.values())}"
+    elif _MASK in places:
+        faults = dict.fromkeys(_FAMILY_MASKS.values(), f"cannot stand beside {_MASK}: remove one of them")
+    else:
+        families = {subnet.version for subnet in subnets}
+        for version, name in _FAMILY_MASKS.items():
+            if version not in families:
+                faults[name] = f"is for IPv{version}, of which there is no pod subnet: remove it"
+    for name, fault in faults.items():
+        if name in places:
+            yield SpecFinding(
+                at=("spec", "controllerManager", "extraArgs", places[name], "name"),
+                message=f"{name} {fault}; otherwise the controller manager stops",
+                given=(("spec", "networking", "podSubnets"),),
+            )
+
+
+def _divides(spec: ClusterSpec) -> bool:
+    """Whether the controller manager gives each node a part of the pod subnets."""
+    arguments = spec.spec.controller_manager.extra_args
+    allocates = last(arguments, "allocate-node-cidrs")
+    return allocates is None or arguments[allocates].value != "false"
 
 
 def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -256,6 +293,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _subnet_families,
     _service_subnet_sizes,
     _pod_subnet_sizes,
+    _node_mask_flags,
     _special_ranges,
     _overlaps,
     _hosts_within_subnets,

@@ -6,6 +6,15 @@ import pytest
 
 from tests.spec.sources import assert_starts, case, more_nodes, nodes, problems, spec, swapped, warnings
 
+SINGLE = "podSubnets: [10.244.0.0/16]"
+DUAL = 'serviceSubnets: [10.96.0.0/16, "fd00:1::/112"], podSubnets: [10.244.0.0/16, "fd00:2::/56"]'
+
+
+def masks(subnets: str, *flags: str) -> str:
+    arguments = ", ".join(f'{{name: {flag}, value: "25"}}' for flag in flags)
+    return spec(f"  networking:\n    {{{subnets}}}\n  controllerManager: {{extraArgs: [{arguments}]}}\n")
+
+
 REFUSED = [
     case(
         "endpoint-in-services",
@@ -54,6 +63,22 @@ REFUSED = [
             "  controllerManager: {extraArgs: [{name: node-cidr-mask-size, value: big}]}\n"
         ),
         "8:70: spec.controllerManager.extraArgs[0].value: must be the prefix length of a node's",
+    ),
+    case(
+        "one node mask for two families",
+        masks(DUAL, "node-cidr-mask-size"),
+        "9:42: spec.controllerManager.extraArgs[0].name: node-cidr-mask-size is for one pod subnet: give "
+        "node-cidr-mask-size-ipv4 and node-cidr-mask-size-ipv6; otherwise the controller manager stops",
+    ),
+    case(
+        "node mask of another family",
+        masks(SINGLE, "node-cidr-mask-size-ipv6"),
+        "9:42: spec.controllerManager.extraArgs[0].name: node-cidr-mask-size-ipv6 is for IPv6, of which",
+    ),
+    case(
+        "two node masks",
+        masks(SINGLE, "node-cidr-mask-size", "node-cidr-mask-size-ipv4"),
+        "9:84: spec.controllerManager.extraArgs[1].name: node-cidr-mask-size-ipv4 cannot stand beside node",
     ),
     case(
         "overlap",
@@ -123,6 +148,13 @@ HARMLESS = {
     "the last flag counts": spec(
         "  networking: {podSubnets: [10.244.0.0/25]}\n  controllerManager:\n    extraArgs:\n"
         '    - {name: node-cidr-mask-size, value: "24"}\n    - {name: node-cidr-mask-size, value: "26"}\n'
+    ),
+    "a node mask for each family": masks(DUAL, "node-cidr-mask-size-ipv4").replace(
+        "}]}", '}, {name: node-cidr-mask-size-ipv6, value: "72"}]}'
+    ),
+    "nodes' masks that are unset, or of nobody's": spec(
+        "  networking: {podSubnets: [10.244.0.0/16]}\n  controllerManager:\n    extraArgs:\n"
+        '    - {name: node-cidr-mask-size-ipv6, value: "0"}\n'
     ),
     "another family without reconciler": nodes(
         '    - {name: a, roles: [control-plane], addresses: ["2001:db8::1"]}\n'
