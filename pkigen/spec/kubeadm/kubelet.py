@@ -1,7 +1,8 @@
 """What a NodeRegistration asks of its kubelet, as the kubelet's flags.
 
 kubeadm writes the same flags (`cmd/kubeadm/app/phases/kubelet/flags.go`), but for the taints of control-plane
-nodes: those it sets through the API server later on. The flag asks for them when the node registers.
+nodes: those, or the usual one, it sets through the API server later on (`phases/markcontrolplane`). The flag
+asks for them when the node registers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ _KUBELETS_SOCKET: Final = "unix:///run/containerd/containerd.sock"  # as templat
 _ENDPOINT_FLAG: Final = "container-runtime-endpoint"
 _TAINTS_FLAG: Final = "register-with-taints"
 
+_CONTROL_PLANE_TAINT: Final = (
+    "node-role.kubernetes.io/control-plane:NoSchedule"  # constants.ControlPlaneTaint
+)
+_SCHEME: Final = "unix"
+
 # pkg/apis/core/validation/validation.go, validateNodeTaints
 _WORD: Final = "[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _TAINT: Final = {
@@ -31,7 +37,9 @@ _TAINT: Final = {
 }
 
 
-def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Report) -> YAMLNode | None:
+def kubelet_arguments(
+    registration: YAMLNode | None, path: str, *, control_plane: YAMLNode | None, report: Report
+) -> YAMLNode | None:
     """The kubelet's extra flags: those that are written down, then those of `criSocket` and `taints`.
 
     As with kubeadm, a flag that is written down counts more than the field of the same meaning.
@@ -39,6 +47,7 @@ def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Repor
     Args:
         registration: The NodeRegistration; what it holds keeps its place.
         path: What it is called.
+        control_plane: Of a node of the control plane its document, in which the usual taint need not stand.
         report: Called with the place, the path and the sentence of each problem.
 
     Returns:
@@ -52,7 +61,10 @@ def kubelet_arguments(registration: YAMLNode | None, path: str, *, report: Repor
     # Both fields are read, for their problems, also where a flag of the same meaning is written down.
     made = _flags_of_fields(registration, path, report)
     items = [*written, *(flag for name, flag in made if name not in names)]
-    place = given or registration
+    place = given or registration or control_plane
+    # Only an empty list means none (SetNodeRegistrationDynamicDefaults).
+    if control_plane is not None and child(registration, "taints") is None and _TAINTS_FLAG not in names:
+        items.append(_flag(_TAINTS_FLAG, _CONTROL_PLANE_TAINT, at=control_plane, shown=f"{path}.taints"))
     return sequence(items, at=place) if items and place is not None else None
 
 
@@ -70,11 +82,16 @@ def _flags_of_fields(
         shown = f"{path}.{key}"
         value = read(at, shown, report)
         if value is not None:
-            flag: dict[str, YAMLNode] = {
-                "name": scalar(name, at=at, shown=shown),
-                "value": scalar(value, at=at, shown=shown),
-            }
-            yield name, mapping(flag, at=at, shown=shown)
+            yield name, _flag(name, value, at=at, shown=shown)
+
+
+def _flag(name: str, value: str, *, at: YAMLNode, shown: str) -> YAMLNode:
+    """A flag in the model's shape."""
+    entries: dict[str, YAMLNode] = {
+        "name": scalar(name, at=at, shown=shown),
+        "value": scalar(value, at=at, shown=shown),
+    }
+    return mapping(entries, at=at, shown=shown)
 
 
 def _socket_endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
@@ -83,14 +100,29 @@ def _socket_endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
     if not isinstance(text, str):
         report(socket, path, f"must be text, not {value_kind(socket)}")
         return None
-    if text.startswith("/"):  # K/util/config/initconfiguration.go puts the scheme in front of paths
-        text = f"unix://{text}"
+    # K/util/config/initconfiguration.go puts the scheme in front of what does not begin so. The kubelet
+    # dials the path of it alone, and no other scheme (cri-client pkg/util/util_unix.go).
+    if not text.startswith(_SCHEME):
+        text = f"{_SCHEME}://{text}"
+    if not text.startswith(f"{_SCHEME}:///"):
+        report(socket, path, f"must be the absolute path of a socket, with or without {_SCHEME}:// in front")
+        return None
     return None if text == _KUBELETS_SOCKET else text
 
 
 def _taints(taints: YAMLNode, path: str, report: Report) -> str | None:
     """The taints of a node as `register-with-taints` takes them; None where there are none."""
     items = taints.items if isinstance(taints, SequenceNode) else []
+    first: dict[tuple[object, object], int] = {}
+    for index, item in enumerate(items):
+        key, effect = child(item, "key"), child(item, "effect")
+        if key is None or effect is None:
+            continue
+        before = first.setdefault((key.value, effect.value), index)
+        if before != index:
+            report(
+                item, f"{path}[{index}]", f"has key and effect of taints[{before}]: no node can register so"
+            )
     return ",".join(_taint(item, f"{path}[{index}]", report) for index, item in enumerate(items)) or None
 
 

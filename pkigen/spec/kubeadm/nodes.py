@@ -100,8 +100,12 @@ def _registration(document: MappingNode, place: Location, notes: Notes) -> dict[
         entries["name"] = replace(name, value=name.value.strip().lower())  # as GetHostname
     else:
         entries["name"] = name
+    joins_as_worker = document.shown == JOIN and child(document, "controlPlane") is None
     arguments = kubelet_arguments(
-        child(document, "nodeRegistration"), f"{document.shown}.nodeRegistration", report=notes.add_problem
+        child(document, "nodeRegistration"),
+        f"{document.shown}.nodeRegistration",
+        control_plane=None if joins_as_worker else document,
+        report=notes.add_problem,
     )
     if arguments is not None:
         entries["kubeletExtraArgs"] = arguments

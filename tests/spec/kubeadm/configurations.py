@@ -44,9 +44,11 @@ spec:
     - name: cp1
       roles: [control-plane]
       addresses: [192.0.2.11]
-      kubeletExtraArgs: [{name: node-ip, value: "192.0.2.11,2001:db8::11"}]
-    - {name: cp2, roles: [control-plane], addresses: [192.0.2.12], bindPort: 6443}
-    - {name: cp3, roles: [control-plane], addresses: [192.0.2.13], bindPort: 8443}
+      kubeletExtraArgs:
+        - {name: node-ip, value: "192.0.2.11,2001:db8::11"}
+        - &taint {name: register-with-taints, value: "node-role.kubernetes.io/control-plane:NoSchedule"}
+    - {name: cp2, roles: [control-plane], addresses: [192.0.2.12], bindPort: 6443, kubeletExtraArgs: [*taint]}
+    - {name: cp3, roles: [control-plane], addresses: [192.0.2.13], bindPort: 8443, kubeletExtraArgs: [*taint]}
     - name: w1
       roles: [worker]
       addresses: [192.0.2.21, "2001:db8::21"]

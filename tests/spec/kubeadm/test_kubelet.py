@@ -42,6 +42,38 @@ def test_the_kubelet_gets_its_taints() -> None:
     assert _registered(f"  taints: []\n{ADDRESS}") == ["node-ip=192.0.2.9"]
 
 
+def test_a_node_of_the_control_plane_has_the_usual_taint_unless_the_list_is_empty() -> None:
+    control_plane = "controlPlane: {localAPIEndpoint: {advertiseAddress: 192.0.2.9}}\n"
+    usual = "register-with-taints=node-role.kubernetes.io/control-plane:NoSchedule"
+    assert _registered("", role=control_plane) == [usual]
+    assert _registered("  taints: null\n", role=control_plane) == [usual]
+    assert _registered("  taints: []\n", role=control_plane) == []
+    own = '{name: register-with-taints, value: "b:NoSchedule"}'
+    assert _registered(f"  kubeletExtraArgs: [{own}]\n", role=control_plane) == [
+        "register-with-taints=b:NoSchedule"
+    ]
+    [first, _] = loaded(join(f"nodeRegistration:\n  name: w\n{ADDRESS}")).spec.spec.nodes
+    assert [f"{arg.name}={arg.value}" for arg in first.kubelet_extra_args] == [usual]
+
+
+def test_no_node_registers_with_one_taint_twice() -> None:
+    taints = "  taints: [{key: a, value: b, effect: NoSchedule}, {key: a, effect: NoSchedule}]\n"
+    [told] = problems(join(f"nodeRegistration:\n  name: w\n{taints}{ADDRESS}"))
+    assert told.startswith(
+        "14:52: JoinConfiguration.nodeRegistration.taints[1]: has key and effect of taints[0]:"
+    )
+
+
+@pytest.mark.parametrize(
+    "socket", ["tcp://192.0.2.9:80", "run/crio.sock", "unix://run/crio.sock", "npipe:////x"]
+)
+def test_what_no_kubelet_dials_is_said(socket: str) -> None:
+    [told] = problems(join(f"nodeRegistration:\n  name: w\n  criSocket: {socket}\n{ADDRESS}"))
+    assert told.startswith(
+        "14:14: JoinConfiguration.nodeRegistration.criSocket: must be the absolute path of a"
+    )
+
+
 def test_a_flag_counts_more_than_the_field_of_its_meaning() -> None:
     given = (
         "  criSocket: /run/crio.sock\n  taints: [{key: a, effect: NoSchedule}]\n"
