@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pkigen.spec.kubeadm.notes import Notes
     from pkigen.spec.values import KubernetesVersion
 
+_DEFAULT_VALIDITY: Final = "8760h"
 _DEFAULT_CA_VALIDITY: Final = "87600h"
 _EXAMPLE_VERSION: Final = "v1.36.2"
 _RELEASE = re.compile(r"v?[0-9].*")
@@ -173,10 +174,16 @@ def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
     entries |= _gated(cluster, notes)
     # kubeadm lets it pass, and makes leaves that fail with their CA; the model refuses it.
     leaf, authority = entries.get("validity"), entries.get("caValidity")
-    if leaf is not None and _is_longer(leaf, authority):
-        what = "is longer than the CA's: no certificate outlives its CA, so the CA's is used"
-        notes.add_warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
-        entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf)
+    if _is_longer(leaf, authority):
+        if leaf is not None:
+            what = "is longer than the CA's: no certificate outlives its CA, so the CA's is used"
+            notes.add_warning(leaf, f"{CLUSTER}.certificateValidityPeriod", what)
+        elif authority is not None:
+            what = (
+                f"is shorter than what leaves have by default ({_DEFAULT_VALIDITY}): it is used for them, too"
+            )
+            notes.add_warning(authority, f"{CLUSTER}.caCertificateValidityPeriod", what)
+        entries["validity"] = authority or scalar(_DEFAULT_CA_VALIDITY, at=leaf or cluster)
     return mapping(entries, at=cluster)
 
 
@@ -194,9 +201,11 @@ def _gated(cluster: MappingNode, notes: Notes) -> dict[str, YAMLNode]:
             notes.add_problem(value, here, f"must be true or false, not {value_kind(value)}")
         elif name == "PublicKeysECDSA":
             entries["keyAlgorithm"] = _gated_algorithm(cluster, key, value, here, notes)
+        elif name in KNOWN_GATES:
+            notes.add_warning(key, here, "is not used: it is about a run of kubeadm")
         else:
-            near = "" if name in KNOWN_GATES else suggestion(name, KNOWN_GATES)
-            notes.add_warning(key, here, f"is not used: it is about a run of kubeadm{near}")
+            near = suggestion(name, KNOWN_GATES) or "; remove it"
+            notes.add_warning(key, here, f"is not used: kubeadm of v1.36 stops at a gate of that name{near}")
     return entries
 
 
@@ -232,10 +241,10 @@ def _in_whole_units(period: YAMLNode) -> YAMLNode:
     return replace(period, value=format_duration(timedelta(seconds=int(seconds))))
 
 
-def _is_longer(leaf: YAMLNode, authority: YAMLNode | None) -> bool:
+def _is_longer(leaf: YAMLNode | None, authority: YAMLNode | None) -> bool:
     """Whether a leaf is to outlive its CA."""
     try:
-        return parse_period(leaf.value) > parse_period(
+        return parse_period(_DEFAULT_VALIDITY if leaf is None else leaf.value) > parse_period(
             _DEFAULT_CA_VALIDITY if authority is None else authority.value
         )
     except ValueError:

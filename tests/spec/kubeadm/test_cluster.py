@@ -90,7 +90,7 @@ WARNED = [
         ),
         "10:16: ClusterConfiguration.featureGates.PublicKeysECDSA: takes precedence over",
         "10:39: ClusterConfiguration.featureGates.RootlessControlPlane: is not used: it is about a",
-        "10:67: ClusterConfiguration.featureGates.Foo: is not used: it is about a run of kubeadm",
+        "10:67: ClusterConfiguration.featureGates.Foo: is not used: kubeadm of v1.36 stops at",
     ),
     case(
         "validity",
@@ -101,6 +101,11 @@ WARNED = [
         "validity2",
         cluster("certificateValidityPeriod: 2h\ncaCertificateValidityPeriod: 1h\n"),
         "9:28: ClusterConfiguration.certificateValidityPeriod: is longer than the CA's: no",
+    ),
+    case(
+        "validity3",
+        cluster("caCertificateValidityPeriod: 100h\n"),
+        "9:30: ClusterConfiguration.caCertificateValidityPeriod: is shorter than what leaves have by default",
     ),
     case(
         "etcd-local",
@@ -169,6 +174,7 @@ def test_periods_are_those_of_go(period: str, seconds: int) -> None:
     [
         ("certificateValidityPeriod: 90000h\n", 87600),
         ("certificateValidityPeriod: 90000h\ncaCertificateValidityPeriod: 100h\n", 100),
+        ("caCertificateValidityPeriod: 100h\n", 100),
         ("certificateValidityPeriod: 100h\ncaCertificateValidityPeriod: 100h\n", 100),
     ],
 )
