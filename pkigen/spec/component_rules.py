@@ -15,7 +15,7 @@ from pkigen.spec.findings import (
     repeats,
     warning,
 )
-from pkigen.spec.model import Runtime
+from pkigen.spec.model import ManagedFiles, Runtime
 from pkigen.spec.translation import quote
 
 if TYPE_CHECKING:
@@ -122,6 +122,25 @@ def _volumes_over_ours(spec: ClusterSpec) -> Iterator[SpecFinding]:
                 )
 
 
+def _own_mounts(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """No two of pkigen's own mounts are at one path: certificates, the host's CAs and etcd's data."""
+    if spec.spec.runtime is Runtime.SYSTEMD or not spec.manages(ManagedFiles.MANIFESTS):
+        return
+    directory, data = spec.spec.certificates.directory, spec.spec.etcd.data_dir
+    if directory == own_mounts.CA_CERTIFICATES and spec.spec.nodes:
+        yield SpecFinding(
+            at=("spec", "certificates", "directory"),
+            message=f"{directory} is mounted for the host's own CAs: Kubernetes refuses the Pod; change it",
+            given=(("spec", "runtime"), ("spec", "manage")),
+        )
+    if data == f"{directory}/etcd" and spec.etcd_members:
+        yield SpecFinding(
+            at=("spec", "etcd", "dataDir"),
+            message=f"{data} is where etcd's certificates are: Kubernetes refuses the Pod; change it",
+            given=(("spec", "runtime"), ("spec", "manage"), ("spec", "certificates", "directory")),
+        )
+
+
 def _environments(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """A variable that is given twice has its last value; units take theirs from drop-ins."""
     environments = {key: component.extra_envs for key, component in _components(spec)}
@@ -185,6 +204,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _settings_of_external_etcd,
     _volumes,
     _volumes_over_ours,
+    _own_mounts,
     _environments,
     _startup,
     _signers,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KUBECONFIG = "kubeconfig"
 _SCHEDULER_CREDENTIALS = "scheduler-credentials"
-_CA_CERTIFICATES = "/etc/ssl/certs"
+CA_CERTIFICATES = "/etc/ssl/certs"
 MORE_CA_CERTIFICATES = (
     "/etc/pki/ca-trust",
     "/etc/pki/tls/certs",
@@ -48,14 +48,14 @@ def of_scheduler(spec: Spec) -> Mapping[str, str]:
 
 def _certificates(spec: Spec) -> Mapping[str, str]:
     """The cluster's certificates, and the host's CAs for servers outside of the cluster."""
-    return {"k8s-certs": spec.certificates.directory, "ca-certs": _CA_CERTIFICATES}
+    return {"k8s-certs": spec.certificates.directory, "ca-certs": CA_CERTIFICATES}
 
 
 def _external_etcd(external: ExternalEtcd | None, directory: str) -> Mapping[str, str]:
     """The folders of an external etcd's files that no other mount covers (kubeadm's `getEtcdCertVolumes`)."""
     if external is None:
         return {}
-    covered = (_CA_CERTIFICATES, *MORE_CA_CERTIFICATES, directory)
+    covered = (CA_CERTIFICATES, *MORE_CA_CERTIFICATES, directory)
     folders: set[str] = set()
     for file in (external.ca_file, external.cert_file, external.key_file):
         if file and not posixpath.dirname(file).startswith(covered):

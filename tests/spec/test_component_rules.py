@@ -76,6 +76,16 @@ REFUSED = [
         "7:33: spec.etcd.external.endpoints[0]: must begin with https:// like the other endpoints",
     ),
     case(
+        "certificates where the host's are",
+        spec("  certificates: {directory: /etc/ssl/certs/}\n"),
+        "7:29: spec.certificates.directory: /etc/ssl/certs is mounted for the host's own CAs",
+    ),
+    case(
+        "data where the certificates are",
+        spec("  certificates: {directory: /srv/pki}\n  etcd: {dataDir: /srv/pki/etcd}\n"),
+        "8:19: spec.etcd.dataDir: /srv/pki/etcd is where etcd's certificates are: Kubernetes refuses",
+    ),
+    case(
         "signers-twice",
         signers("{name: cluster-signing-duration, value: 24h}", SIGNER),
         "7:81: spec.controllerManager.extraArgs[1]: cluster-signing-kubelet-client-cert-file cannot be "
