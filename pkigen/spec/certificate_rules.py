@@ -38,6 +38,8 @@ class OverridableKind(Protocol):
         """Why a cluster has none of it."""
 
 
+_MOST_OCTETS: Final = 20_000  # two such lists may be in one certificate, of which pkigen reads 48 KiB
+_NAME_HEADER: Final = 13
 _CERTIFICATES: Final[Location] = ("spec", "certificates")
 _OVERRIDES: Final[Location] = (*_CERTIFICATES, "overrides")
 
@@ -233,6 +235,27 @@ def _user_validities(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> I
             )
 
 
+def _sizes(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """What a certificate names fits into one that clients read (OpenSSL stops at 100 KiB of them)."""
+    what = spec.spec
+    lists: list[tuple[Location, tuple[str, ...]]] = [
+        (("spec", "apiServer", "certSANs"), what.api_server.cert_sans),
+        (("spec", "etcd", "serverCertSANs"), what.etcd.server_cert_sans),
+        (("spec", "etcd", "peerCertSANs"), what.etcd.peer_cert_sans),
+        *(((*NODES, index, "certSANs"), node.cert_sans) for index, node in enumerate(what.nodes)),
+        *((("spec", "users", index, "groups"), user.groups) for index, user in enumerate(what.users)),
+    ]
+    for at, names in lists:
+        # Each has a header: of a SAN two octets, of a group its attribute's type, too (X.690 8.1).
+        octets = sum(len(name.encode()) + _NAME_HEADER for name in names)
+        if octets > _MOST_OCTETS:
+            yield SpecFinding(
+                at=at,
+                message=f"makes a certificate of over {_MOST_OCTETS} octets, which some clients refuse: "
+                f"give at most about {len(names) * _MOST_OCTETS // octets} of these {len(names)}",
+            )
+
+
 def _renewals(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[SpecFinding]:
     """A window that was written down must be shorter than the life; the default adapts to it."""
     certificates = spec.spec.certificates
@@ -277,6 +300,7 @@ def rules(kinds: Collection[OverridableKind]) -> tuple[Callable[[ClusterSpec], I
         _no_signer,
         _no_member,
         _unseen_credentials,
+        _sizes,
         _no_approver,
         _ca_keys,
         _leaf_validity,

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, StrictBool, StrictStr
 
 from pkigen.crypto.algorithms import KeyAlgorithm
-from pkigen.spec.fields import CAName, DirectoryPath, Duration, PersonName, Share, Strict
+from pkigen.spec.fields import CAName, CertifiedName, DirectoryPath, Duration, Share, Strict
 from pkigen.spec.values import Percent
 
 
@@ -26,11 +26,11 @@ class Override(Strict):
     common_name: CAName | None = None
     """What a CA is called, in place of kubernetes, etcd-ca or front-proxy-ca; for CAs only. It counts where a
     CA is made: by init, and by a rotation, whose generations are called NAME-g2, NAME-g3, …"""
-    user: PersonName | None = None
+    user: CertifiedName | None = None
     """As whom the API server, the kubelets or aggregated API servers know who shows such a certificate; for
     admin.conf, apiserver-kubelet-client and front-proxy-client, where a cluster's own bindings or flags name
     another than the usual one."""
-    groups: tuple[PersonName, ...] | None = None
+    groups: tuple[CertifiedName, ...] | None = None
     """The groups of such a certificate in place of the usual ones; for the same certificates. kubeadm gave
     system:masters before v1.29, and kubeadm:cluster-admins to apiserver-kubelet-client before v1.36.1."""
 

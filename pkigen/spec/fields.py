@@ -53,13 +53,13 @@ def _read_by(
 
 Line = Annotated[StrictStr, AfterValidator(values.parse_line)]
 Text = Annotated[Line, Field(min_length=1, max_length=4096)]
-# RFC 5280 A.1 (ub-common-name) allows 64 characters; a rotation adds `-g` and up to six digits.
-CAName = Annotated[StrictStr, AfterValidator(values.parse_ca_name), Field(max_length=56)]
+CAName = Annotated[StrictStr, AfterValidator(values.parse_ca_name), Field(max_length=values.LONGEST_CA_NAME)]
 DNSName = Annotated[StrictStr, AfterValidator(values.parse_dns_name)]
 ClusterName = Annotated[StrictStr, Field(min_length=1), AfterValidator(values.parse_cluster_name)]
 DNSLabel = Annotated[StrictStr, AfterValidator(values.parse_dns_label)]
 NodeName = Annotated[StrictStr, AfterValidator(values.parse_node_name)]
 PersonName = Annotated[StrictStr, Field(min_length=1), AfterValidator(values.parse_person)]
+CertifiedName = Annotated[PersonName, AfterValidator(values.parse_certified_name)]
 RoleName = Annotated[StrictStr, AfterValidator(values.parse_role_name), Field(max_length=253)]
 UID = Annotated[StrictStr, AfterValidator(values.parse_uid)]
 IAMARN = Annotated[StrictStr, AfterValidator(values.parse_iam_arn), Field(max_length=2048)]

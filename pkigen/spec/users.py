@@ -5,7 +5,18 @@ from datetime import timedelta
 
 from pydantic import Field
 
-from pkigen.spec.fields import IAMARN, UID, DNSLabel, Duration, Line, PersonName, RoleName, Strict, Text
+from pkigen.spec.fields import (
+    IAMARN,
+    UID,
+    CertifiedName,
+    DNSLabel,
+    Duration,
+    Line,
+    PersonName,
+    RoleName,
+    Strict,
+    Text,
+)
 from pkigen.spec.values import person_stem
 
 
@@ -54,7 +65,7 @@ class NamespacedRole(Strict):
 class User(Strict):
     """A person or program that comes in with a client certificate, or a service account with a token."""
 
-    name: PersonName
+    name: CertifiedName
     """Becomes the certificate's common name, and so the user name; or the service account's name."""
     kind: UserKind = UserKind.USER
     """A User gets a client certificate; a ServiceAccount gets its object, bindings and, once its UID is
@@ -62,7 +73,7 @@ class User(Strict):
     credential: UserCredential = UserCredential.ISSUED
     """With issued, the default, pkigen makes a key, a certificate and a kubeconfig; with external, rights
     alone: the person keeps a key that `pkigen access sign` or the cluster certifies, or comes in by OIDC."""
-    groups: tuple[PersonName, ...] = ()
+    groups: tuple[CertifiedName, ...] = ()
     """Become the certificate's organizations, and so the groups. A service account has its own."""
     validity: Duration = timedelta(hours=720)
     """How long the client certificate or the token is valid: 30 days by default, which is short because

@@ -21,6 +21,7 @@ OLDEST_MINOR: Final = 29
 NEWEST_MINOR: Final = 38
 NEWEST_RELEASED: Final = 37
 _LONGEST_COMMON_NAME: Final = 64  # RFC 5280 appendix A.1, ub-common-name; ub-organization-name is the same
+LONGEST_CA_NAME: Final = 56  # a rotation adds `-g` and up to six digits
 _KUBELET_USER_PREFIX: Final = "system:node:"
 _LONGEST_DNS_NAME: Final = 253  # RFC 1123 section 2.1
 _LONGEST_PATH: Final = 4095  # PATH_MAX of Linux without its final NUL
@@ -131,9 +132,24 @@ def parse_person(value: str) -> str:
     return value
 
 
+def parse_certified_name(value: str) -> str:
+    """A name that `parse_person` takes and a certificate can carry: pyca counts it in octets of UTF-8."""
+    return _fitting(value, _LONGEST_COMMON_NAME)
+
+
+def _fitting(value: str, most: int) -> str:
+    """Text that is no longer in UTF-8; how many characters it may have is somebody else's to say."""
+    octets = len(value.encode())
+    if octets > most >= len(value):
+        msg = f"is {octets} octets long in UTF-8: a name in a certificate may have {most}"
+        raise ValueError(msg)
+    return value
+
+
 def parse_ca_name(value: str) -> str:
     """What a CA may be called: no generation of another one's, and nothing that cannot be read."""
     parse_line(value)
+    _fitting(value, LONGEST_CA_NAME)
     if not value.strip() or value != value.strip():
         raise ValueError("must be a name, without spaces around it")
     if re.search(r"-g\d+\Z", value):

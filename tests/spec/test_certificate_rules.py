@@ -122,7 +122,25 @@ WARNED = [
     ),
 ]
 
+MANY = ", ".join(f"n{number:03}.example.com" for number in range(1000))
+
+REFUSED += [
+    case(
+        f"too many in {place}",
+        spec(f"{before}[{MANY}]{after}\n"),
+        f"{line}: spec.{place}: makes a certificate of over 20000 octets, which some clients refuse: "
+        f"give at most about {most} of these 1000",
+    )
+    for place, before, after, line, most in (
+        ("apiServer.certSANs", "  apiServer: {certSANs: ", "}", "7:25", 689),
+        ("etcd.serverCertSANs", "  etcd: {serverCertSANs: ", "}", "7:26", 689),
+        ("etcd.peerCertSANs", "  etcd: {peerCertSANs: ", "}", "7:24", 689),
+        ("users[0].groups", "  users: [{name: a, groups: ", "}]", "7:29", 689),
+    )
+]
+
 HARMLESS = {
+    "names for which there is just room": spec(f"  apiServer: {{certSANs: [{MANY[:11000]}x]}}\n"),
     "short lives shrink the default window": spec(
         "  certificates: {validity: 24h, overrides: {apiserver: {validity: 1h}}}\n"
     ),

@@ -241,6 +241,17 @@ REFUSED = [
         users("    - {name: uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu}\n"),
         "8:14: spec.users[0].name: is 65 characters long: a name in a certificate may have 64",
     ),
+    case(
+        "user-wide",
+        users(f"    - {{name: {'ü' * 33}, groups: [{'ü' * 32}, {'é' * 33}]}}\n"),
+        "8:14: spec.users[0].name: is 66 octets long in UTF-8: a name in a certificate may have 64",
+        "8:92: spec.users[0].groups[1]: is 66 octets long in UTF-8",
+    ),
+    case(
+        "ca-wide",
+        spec(f"  certificates: {{overrides: {{ca: {{commonName: {'ü' * 29}}}}}}}\n"),
+        "7:47: spec.certificates.overrides.ca.commonName: is 58 octets long in UTF-8: a name in a",
+    ),
     case("user-empty", users('    - {name: ""}\n'), "8:14: spec.users[0].name: must not be empty"),
     case(
         "user-namespace",

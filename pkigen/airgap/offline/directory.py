@@ -230,18 +230,21 @@ class _PlannedCA:
     key_algorithm: KeyAlgorithm
 
 
+def root_name(owner: str) -> str:
+    """What the root of a cluster or a fleet is called: its end, where a certificate cannot hold more."""
+    # X.520 allows 64 characters (RFC 5280 appendix A.1, ub-common-name), pyca 64 octets of UTF-8.
+    return f"{owner}-root".encode()[-64:].decode(errors="ignore").strip()
+
+
 def _planned_cas(inventory: Inventory, root_validity: timedelta, owner: str) -> Iterator[_PlannedCA]:
     """The root, where the site has the CA keys, or else the CAs of the cluster themselves."""
     cluster = inventory.cluster
     if inventory.ca_keys is CAKeys.SITE:
-        name = f"{owner}-root"
         yield _PlannedCA(
             id=ROOT,
             files=_ROOT_FILES,
             content=CertificateContent(
-                # X.520 allows 64 characters (RFC 5280 appendix A.1, ub-common-name).
-                # Of a longer name the end is kept, which says that it is a root.
-                subject=Subject(common_name=name[-64:]),
+                subject=Subject(common_name=root_name(owner)),
                 sans=SANs(),
                 profile=Profile.OFFLINE_ROOT,
                 validity=root_validity,
