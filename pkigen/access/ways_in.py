@@ -12,7 +12,6 @@ from pkigen import layout
 from pkigen.access.credentials import token_faults
 from pkigen.access.rights import bindings, by_groups
 from pkigen.desired.authentication import configuration_path
-from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.spec.feature_gates import as_boolean
 from pkigen.spec.flag_combinations import AUTHENTICATION_FLAG
 from pkigen.spec.user_rules import is_reserved_group, is_reserved_user
@@ -185,7 +184,7 @@ def _all(inventory: Inventory) -> Iterator[str]:
     yield "authentication: who is let in, and by what, in the order in which the API server asks"
     yield "  a proxy's headers: X-Remote-User and X-Remote-Group, behind a client certificate of the"
     yield "                front-proxy CA whose name is in --requestheader-allowed-names:"
-    own = ",".join((FRONT_PROXY_CLIENT.common_name, *(each.name for each in cluster.proxies)))
+    own = ",".join(cluster.front_proxies)
     allowed = given.get("requestheader-allowed-names", own).split(",")
     yield f"                {', '.join(filter(None, allowed)) or 'any name, because the list is empty'}"
     yield "  certificates: --client-ca-file; spec.users, nodes and components"

@@ -43,7 +43,6 @@ _EXTRA_PATH: Final = re.compile(r"[a-z0-9/\-._~%!$&'()*+,;=:]+")
 _OF_KUBERNETES: Final = re.compile(r"(?:.*\.)?(?:k8s|kubernetes)\.io")
 # kubeadm's static Pod, and pkigen's: the kubelet shows no credential (cmd/kubeadm/app/util/staticpod).
 _PROBED: Final = ("/livez", "/readyz")
-_OWN_PROXY: Final = "front-proxy-client"
 _STATIC_TOKENS: Final = "token-auth-file"
 _SELECTORS: Final = "egress-selector-config-file"
 
@@ -352,7 +351,7 @@ def _proxies(spec: ClusterSpec) -> Iterator[SpecFinding]:
     stems = {user.stem for user in spec.spec.users} | {each.kubeconfig_stem for each in spec.token_issuers}
     yield from _repeated_proxies([proxy.name for proxy in proxies])
     for place, proxy in enumerate(proxies):
-        if proxy.name == _OWN_PROXY:
+        if proxy.name == spec.front_proxy:
             message = f"{quote(proxy.name)} is the API servers' own name: choose another"
             yield SpecFinding(at=(*at, place, "name"), message=message)
         if proxy.stem in stems:
@@ -372,7 +371,7 @@ def _repeated_proxies(names: Sequence[str]) -> Iterator[SpecFinding]:
 def _unwritten_names(spec: ClusterSpec, proxies: Sequence[str]) -> Iterator[SpecFinding]:
     """Names that somebody else's manifests have to have."""
     if proxies and not spec.manages(ManagedFiles.MANIFESTS):
-        names = ",".join((_OWN_PROXY, *proxies))
+        names = ",".join((spec.front_proxy, *proxies))
         message = (
             f"are believed once --requestheader-allowed-names={names} is in the manifests, which pkigen does "
             "not write"
@@ -383,7 +382,7 @@ def _unwritten_names(spec: ClusterSpec, proxies: Sequence[str]) -> Iterator[Spec
 def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFinding]:
     """A flag of one's own replaces pkigen's list of names; an empty one lets in every name."""
     flag = last(spec.spec.api_server.extra_args, "requestheader-allowed-names")
-    if flag is None or not names:
+    if flag is None:
         return
     allowed = spec.spec.api_server.extra_args[flag].value.split(",")
     lacking = [name for name in names if name not in allowed]
@@ -392,6 +391,12 @@ def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFind
             f"lacks {', '.join(lacking)} of spec.authentication.proxies: remove the flag, pkigen sets it"
         )
         yield SpecFinding(at=(*_FLAGS, flag), message=message, given=((*_AT, "proxies"),))
+    if any(allowed) and spec.front_proxy not in allowed:
+        message = (
+            f"lacks {spec.front_proxy}, as whom API servers forward requests: those that extend them "
+            "(metrics-server) would refuse them all"
+        )
+        yield warning((*_FLAGS, flag), message, ("spec", "certificates", "overrides"))
 
 
 def _static_tokens(spec: ClusterSpec) -> Iterator[SpecFinding]:

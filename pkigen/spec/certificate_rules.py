@@ -9,7 +9,7 @@ from pkigen import layout
 from pkigen.notation import format_duration
 from pkigen.spec.certificates import Authority, CAKeys, KeyHome, KubeadmCA, Kubeconfigs
 from pkigen.spec.findings import EVERY, EXTERNAL_ETCD, NODES, ROLES, Location, SpecFinding, no_effect, warning
-from pkigen.spec.model import ManagedFiles, Runtime
+from pkigen.spec.model import FRONT_PROXY_CLIENT, ManagedFiles, Runtime
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
@@ -77,6 +77,13 @@ def _bound_subjects(spec: ClusterSpec) -> Iterator[SpecFinding]:
             if given is not None and name not in _BOUND:
                 message = f"is for {', '.join(_BOUND)} only: of others Kubernetes decides who they are"
                 yield SpecFinding(at=(*_OVERRIDES, name, key), message=message)
+    # pflag reads --requestheader-allowed-names as a line of CSV.
+    if set(spec.front_proxy) & set(',"') and spec.manages(ManagedFiles.MANIFESTS):
+        yield SpecFinding(
+            at=(*_OVERRIDES, FRONT_PROXY_CLIENT, "user"),
+            message="must have no comma and no quotes: in the flag that it stands in, other names are read",
+            given=(("spec", "manage"),),
+        )
 
 
 _BOUND: Final = ("admin.conf", "apiserver-kubelet-client", "front-proxy-client")

@@ -200,7 +200,7 @@ def _set_by_pkigen(spec: ClusterSpec) -> Iterator[tuple[str, str]]:
     what, directory = spec.spec, spec.spec.certificates.directory
     yield "client-ca-file", f"{directory}/ca.crt"
     yield "requestheader-client-ca-file", f"{directory}/front-proxy-ca.crt"
-    yield "requestheader-allowed-names", "front-proxy-client"
+    yield "requestheader-allowed-names", ",".join(spec.front_proxies)
     yield "service-account-key-file", f"{directory}/{layout.SA_PUBLIC_KEY}"
     yield "service-account-signing-key-file", f"{directory}/{layout.SA_PRIVATE_KEY}"
     if what.encryption is not None:

@@ -43,6 +43,8 @@ from pkigen.spec.users import IAMMapping, User, UserGroup
 
 API_VERSION: Final = "pkigen/v1"
 KIND: Final = "Cluster"
+FRONT_PROXY_CLIENT: Final = "front-proxy-client"
+"""The client certificate of the API servers by the front-proxy CA, and its common name."""
 
 
 class Metadata(Strict):
@@ -299,6 +301,17 @@ class ClusterSpec(Strict):
         authentication = self.spec.authentication
         own = authentication.proxies if authentication is not None else ()
         return tuple(sorted(own, key=lambda proxy: proxy.name))
+
+    @property
+    def front_proxy(self) -> str:
+        """As whom API servers forward requests to those that extend them."""
+        own = self.spec.certificates.overrides.get(FRONT_PROXY_CLIENT)
+        return (own.user if own is not None else None) or FRONT_PROXY_CLIENT
+
+    @property
+    def front_proxies(self) -> tuple[str, ...]:
+        """Whose headers are believed, by certificates of the front-proxy CA: their own, and proxies'."""
+        return (self.front_proxy, *(proxy.name for proxy in self.proxies))
 
     @cached_property
     def groups(self) -> tuple[UserGroup, ...]:

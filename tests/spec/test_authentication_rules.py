@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.spec.sources import loaded, problems, warnings
+from tests.spec.sources import loaded, problems, spec, warnings
 
 PEM = (Path(__file__).parents[1] / "crypto/certificates/critical-policies.crt").read_text()
 OWN = "/etc/kubernetes/pki/authentication-config.yaml"
@@ -462,6 +462,19 @@ def test_problems(text: str, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(("text", "expected"), WARNED.values(), ids=WARNED)
 def test_warnings(text: str, expected: tuple[str, ...]) -> None:
     check(warnings(text), expected)
+
+
+def test_a_list_of_names_without_the_api_servers_own_is_a_warning() -> None:
+    flag = "{name: requestheader-allowed-names, value: %s}"
+    given = "  apiServer: {extraArgs: [" + flag + "]}\n"
+    assert warnings(spec(given % "front-proxy-client")) == []
+    [told] = warnings(spec(given % "aggregator"))
+    assert "extraArgs[0]: lacks front-proxy-client, as whom API servers forward requests" in told
+    own = "  certificates: {overrides: {front-proxy-client: {user: aggregator}}}\n"
+    assert warnings(spec(given % "aggregator" + own)) == []
+    [told] = warnings(spec(given % "front-proxy-client" + own))
+    assert "extraArgs[0]: lacks aggregator" in told
+    assert warnings(spec(given % '""')) == []
 
 
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS)

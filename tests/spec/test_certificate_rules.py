@@ -122,6 +122,14 @@ WARNED = [
     ),
 ]
 
+REFUSED += [
+    case(
+        f"a name that a list of names cannot have, {name}",
+        spec(f"  certificates: {{overrides: {{front-proxy-client: {{user: '{name}'}}}}}}\n"),
+        "7:57: spec.certificates.overrides.front-proxy-client.user: must have no comma and no quotes: in",
+    )
+    for name in ("a,b", '"a"')
+]
 MANY = ", ".join(f"n{number:03}.example.com" for number in range(1000))
 
 REFUSED += [

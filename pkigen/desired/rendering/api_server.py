@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.desired import authentication, authorization
-from pkigen.desired.certificates import FRONT_PROXY_CLIENT
 from pkigen.desired.generations import accepted_sa_keys
 from pkigen.desired.rendering import flags, read_back
 from pkigen.desired.rendering.contexts import APIServerFlags, EtcdClient
@@ -120,7 +119,7 @@ def _api_server_values(cluster: ClusterSpec, node: Node, rotations: Rotations) -
         dns_domain=spec.networking.dns_domain,
         encrypts=spec.encryption is not None,
         etcd=_etcd_client(cluster, node),
-        front_proxies=(FRONT_PROXY_CLIENT.common_name, *(proxy.name for proxy in cluster.proxies)),
+        front_proxies=cluster.front_proxies,
         secure_port=cluster.api_port(node),
         service_account_keys=tuple(name for name, _ in accepted_sa_keys(rotations)),
         service_subnets=spec.networking.service_subnets,

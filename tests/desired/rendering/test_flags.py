@@ -53,6 +53,12 @@ def test_what_is_ours() -> None:
     assert "encryption-provider-config" not in values(arguments(cluster(), "kube-apiserver"))
 
 
+def test_api_servers_believe_themselves_by_the_name_that_their_certificate_has() -> None:
+    own = {"overrides": {"front-proxy-client": {"user": "aggregator"}}}
+    spec = cluster(certificates=own, authentication={"proxies": [{"name": "gate"}]})
+    assert values(arguments(spec, "kube-apiserver"))["requestheader-allowed-names"] == "aggregator,gate"
+
+
 def test_dual_stack_keeps_the_order_of_the_spec() -> None:
     spec = cluster(**TOPOLOGIES["dedicated"])
     api = values(arguments(spec, "kube-apiserver"))
