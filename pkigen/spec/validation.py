@@ -18,6 +18,7 @@ from pkigen.spec import (
     flag_rules,
     network_rules,
     node_rules,
+    restated_rules,
     user_rules,
 )
 from pkigen.spec.findings import Location, Severity, SpecFinding
@@ -44,6 +45,7 @@ def findings(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[
         component_rules.RULES,
         encryption_rules.RULES,
         flag_rules.RULES,
+        restated_rules.RULES,
         certificate_rules.rules(kinds),
         user_rules.RULES,
         authentication_rules.RULES,

@@ -111,11 +111,11 @@ WARNED = [
         "etcd-local",
         cluster(
             "etcd: {local: {dataDir: /x, imageRepository: y, imageTag: z, extraArgs: "
-            "[{name: wal-dir, value: b}], extraEnvs: [{name: x}, {name: y, valueFrom: {fieldRef: {fieldPath: "
-            "status.podIP}}}, {name: x}], serverCertSANs: [A.b], peerCertSANs: [1.2.3.4]}}\n"
+            "[{name: wal-dir, value: /x/w}], extraEnvs: [{name: x}, {name: y, valueFrom: {fieldRef: "
+            "{fieldPath: status.podIP}}}, {name: x}], serverCertSANs: [A.b], peerCertSANs: [1.2.3.4]}}\n"
         ),
-        "9:135: ClusterConfiguration.etcd.local.extraEnvs[1].valueFrom: is not used: pkigen sets plain",
-        "9:193: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given twice: this one",
+        "9:138: ClusterConfiguration.etcd.local.extraEnvs[1].valueFrom: is not used: pkigen sets plain",
+        "9:196: ClusterConfiguration.etcd.local.extraEnvs[2].name: 'x' is given twice: this one",
     ),
 ]
 
