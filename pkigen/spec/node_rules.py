@@ -1,10 +1,9 @@
-"""Rules about nodes: names, addresses, roles, ports and flags."""
+"""Rules about nodes: names, addresses, roles and ports."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pkigen.spec.addresses import parse_node_ip
 from pkigen.spec.findings import (
     EXTERNAL_ETCD,
     NODES,
@@ -144,23 +143,6 @@ def _ports(spec: ClusterSpec) -> Iterator[SpecFinding]:
         return
 
 
-def _kubelet_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    for index, node in enumerate(spec.spec.nodes):
-        for place, argument in enumerate(node.kubelet_extra_args):
-            at: Location = (*NODES, index, "kubeletExtraArgs", place, "value")
-            if argument.name == "hostname-override" and argument.value != node.name:
-                yield warning(
-                    at,
-                    f"the kubelet would register as {quote(argument.value)}, but its certificate is made for "
-                    f"{quote(node.name)}: give the node that name",
-                )
-            if argument.name == "node-ip":
-                try:
-                    parse_node_ip(argument.value)
-                except ValueError as error:
-                    yield SpecFinding(at=at, message=str(error))
-
-
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _node_names,
     _addresses,
@@ -168,5 +150,4 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _node_roles,
     _etcd_members,
     _ports,
-    _kubelet_flags,
 )

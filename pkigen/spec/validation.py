@@ -16,6 +16,7 @@ from pkigen.spec import (
     component_rules,
     encryption_rules,
     flag_rules,
+    kubelet_rules,
     network_rules,
     node_rules,
     restated_rules,
@@ -42,6 +43,7 @@ def findings(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[
     for rules in (
         network_rules.RULES,
         node_rules.RULES,
+        kubelet_rules.RULES,
         component_rules.RULES,
         encryption_rules.RULES,
         flag_rules.RULES,

@@ -7,9 +7,9 @@ asks for them when the node registers.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec.kubelet_rules import TAINT
 from pkigen.spec.translation import quote, value_kind
 from pkigen.spec.values import flag_name
 from pkigen.spec.yaml_nodes import SequenceNode, YAMLNode, child, mapping, scalar, sequence
@@ -27,14 +27,6 @@ _CONTROL_PLANE_TAINT: Final = (
     "node-role.kubernetes.io/control-plane:NoSchedule"  # constants.ControlPlaneTaint
 )
 _SCHEME: Final = "unix"
-
-# pkg/apis/core/validation/validation.go, validateNodeTaints
-_WORD: Final = "[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_TAINT: Final = {
-    "key": re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_WORD}"),
-    "value": re.compile(rf"(?:{_WORD})?"),
-    "effect": re.compile("NoSchedule|PreferNoSchedule|NoExecute"),
-}
 
 
 def kubelet_arguments(
@@ -111,25 +103,22 @@ def _socket_endpoint(socket: YAMLNode, path: str, report: Report) -> str | None:
 
 
 def _taints(taints: YAMLNode, path: str, report: Report) -> str | None:
-    """The taints of a node as `register-with-taints` takes them; None where there are none."""
+    """The taints of a node as `register-with-taints` takes them; None where one is none."""
     items = taints.items if isinstance(taints, SequenceNode) else []
-    first: dict[tuple[object, object], int] = {}
-    for index, item in enumerate(items):
-        key, effect = child(item, "key"), child(item, "effect")
-        if key is None or effect is None:
-            continue
-        before = first.setdefault((key.value, effect.value), index)
-        if before != index:
-            report(
-                item, f"{path}[{index}]", f"has key and effect of taints[{before}]: no node can register so"
-            )
-    return ",".join(_taint(item, f"{path}[{index}]", report) for index, item in enumerate(items)) or None
+    faults: list[YAMLNode] = []
+
+    def noted(node: YAMLNode, at: str, message: str) -> None:
+        faults.append(node)
+        report(node, at, message)
+
+    texts = [_taint(item, f"{path}[{index}]", noted) for index, item in enumerate(items)]
+    return ",".join(texts) if texts and not faults else None
 
 
 def _taint(taint: YAMLNode, path: str, report: Report) -> str:
     """One taint of the flag's value as `Taint.ToString` of k8s.io/api/core/v1 forms it."""
     texts: list[str] = []
-    for name, pattern in _TAINT.items():
+    for name, pattern in TAINT.items():
         part = child(taint, name)
         texts.append("" if part is None else str(part.value))
         if part is None and name != "value":

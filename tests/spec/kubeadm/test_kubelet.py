@@ -60,7 +60,7 @@ def test_no_node_registers_with_one_taint_twice() -> None:
     taints = "  taints: [{key: a, value: b, effect: NoSchedule}, {key: a, effect: NoSchedule}]\n"
     [told] = problems(join(f"nodeRegistration:\n  name: w\n{taints}{ADDRESS}"))
     assert told.startswith(
-        "14:52: JoinConfiguration.nodeRegistration.taints[1]: has key and effect of taints[0]:"
+        "14:11: JoinConfiguration.nodeRegistration.taints: has a twice with the effect NoSchedule: no node"
     )
 
 
