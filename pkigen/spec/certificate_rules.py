@@ -78,10 +78,11 @@ def _bound_subjects(spec: ClusterSpec) -> Iterator[SpecFinding]:
                 message = f"is for {', '.join(_BOUND)} only: of others Kubernetes decides who they are"
                 yield SpecFinding(at=(*_OVERRIDES, name, key), message=message)
     # pflag reads --requestheader-allowed-names as a line of CSV.
-    if set(spec.front_proxy) & set(',"') and spec.manages(ManagedFiles.MANIFESTS):
+    # In a static Pod `$` may stand for a variable.
+    if set(spec.front_proxy) & set(',"$') and spec.manages(ManagedFiles.MANIFESTS):
         yield SpecFinding(
             at=(*_OVERRIDES, FRONT_PROXY_CLIENT, "user"),
-            message="must have no comma and no quotes: in the flag that it stands in, other names are read",
+            message="must have no comma, quotes or $: in the flag that it stands in, other names are read",
             given=(("spec", "manage"),),
         )
 

@@ -27,6 +27,11 @@ _VARIABLE: Final = re.compile(r"\{\{(.*?)\}\}")
 _VARIABLES: Final = frozenset(
     {"AccessKeyID", "AccountID", "EC2PrivateDNSName", "SessionName", "SessionNameRaw"}
 )
+_API_VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]+)?")
+_VERBS: Final = frozenset(
+    {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}
+    | {"impersonate", "bind", "escalate"}
+)
 _OTHERS: Final = ("serviceaccount:", "iam:")
 RESERVED_USERS: Final = frozenset(
     {"kubernetes-admin", "kubernetes-super-admin", "kube-apiserver", "kube-apiserver-kubelet-client"}
@@ -227,7 +232,9 @@ def _roles_of(at: Location, user: User | UserGroup | IAMMapping) -> Iterator[Spe
                 message=f"{what}: give exactly one of clusterRole, role and rules",
             )
         yield from _rules((*at, "roles", number, "rules"), role.rules, namespaced=True)
+        yield from _without_effect((*at, "roles", number, "rules"), role.rules)
     yield from _rules((*at, "rules"), user.rules, namespaced=False)
+    yield from _without_effect((*at, "rules"), user.rules)
 
 
 def _grants(role: NamespacedRole) -> list[str]:
@@ -259,6 +266,41 @@ def _rules(at: Location, rules: Iterable[PolicyRule], *, namespaced: bool) -> It
         if not rule.resources:
             message = "is missing: name resources, or give nonResourceURLs"
             yield SpecFinding(at=(*here, "resources"), message=message, given=urls)
+
+
+def _without_effect(at: Location, rules: Iterable[PolicyRule]) -> Iterator[SpecFinding]:
+    """What the API server takes in a rule, and none of its requests ever matches."""
+    # pkg/apis/rbac/v1/evaluation_helpers.go, APIGroupMatches and its kin
+    for index, rule in enumerate(rules):
+        is_of_core = "" in rule.api_groups
+        for key, words, fault in (
+            ("apiGroups", rule.api_groups, _fault_of_group),
+            ("resources", rule.resources if is_of_core else (), _fault_of_letters),
+            ("verbs", [verb for verb in rule.verbs if verb.lower() in _VERBS], _fault_of_letters),
+            ("nonResourceURLs", rule.non_resource_urls, _fault_of_url),
+        ):
+            faults = [f"{quote(word)}, {better}" for word in words if (better := fault(word)) is not None]
+            if faults:
+                yield warning((*at, index, key), f"has what no request matches: {'; '.join(faults)}")
+
+
+def _fault_of_group(group: str) -> str | None:
+    """How a group of the API is written that is meant otherwise."""
+    if group == "core" or _API_VERSION.fullmatch(group):
+        return 'the core group is ""'
+    return f"write {group.split('/', maxsplit=1)[0]} without a version" if "/" in group else None
+
+
+def _fault_of_letters(word: str) -> str | None:
+    """How a resource of the core group, or a verb of the API server's, is written."""
+    return f"write {word.lower()}" if word != word.lower() else None
+
+
+def _fault_of_url(url: str) -> str | None:
+    """How paths are written: from the root on, and with a `*` at the end only."""
+    if "*" in url.removesuffix("*"):
+        return "a * stands at the end only"
+    return None if url.startswith("/") or url == "*" else f"write /{url}"
 
 
 def _iam_arns(spec: ClusterSpec) -> Iterator[SpecFinding]:

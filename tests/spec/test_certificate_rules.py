@@ -126,9 +126,9 @@ REFUSED += [
     case(
         f"a name that a list of names cannot have, {name}",
         spec(f"  certificates: {{overrides: {{front-proxy-client: {{user: '{name}'}}}}}}\n"),
-        "7:57: spec.certificates.overrides.front-proxy-client.user: must have no comma and no quotes: in",
+        "7:57: spec.certificates.overrides.front-proxy-client.user: must have no comma, quotes or $: in",
     )
-    for name in ("a,b", '"a"')
+    for name in ("a,b", '"a"', "a$$b")
 ]
 MANY = ", ".join(f"n{number:03}.example.com" for number in range(1000))
 

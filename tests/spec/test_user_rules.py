@@ -99,3 +99,25 @@ def test_warnings(source: str | bytes, expected: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("source", HARMLESS.values(), ids=HARMLESS)
 def test_nothing_is_said_about(source: str) -> None:
     assert warnings(source) == []
+
+
+def test_rules_that_no_request_matches_are_warnings() -> None:
+    rule = "    - {name: ann, rules: [{apiGroups: %s, resources: %s, verbs: %s}]}\n"
+    told = warnings(users(rule % ("['', core, v1beta1, apps/v1]", "[Pods, pods/log]", "[GET, list, Foo]")))
+    place = "spec.users[0].rules[0]"
+    assert_starts(
+        [each.split(" ", 1)[1] for each in told],
+        (
+            f"{place}.apiGroups: has what no request matches: 'core', the core group is \"\"; 'v1beta1', the",
+            f"{place}.resources: has what no request matches: 'Pods', write pods",
+            f"{place}.verbs: has what no request matches: 'GET', write get",
+        ),
+    )
+    assert warnings(users(rule % ("['', apps, '*', example.com]", "['*', pods/*]", "['*', use, Use]"))) == []
+    assert warnings(users(rule % ("[example.com]", "[Odd]", "[get]"))) == []
+    urls = "    - {name: ann, rules: [{nonResourceURLs: %s, verbs: [get]}]}\n"
+    [told_of_urls] = warnings(users(urls % "[metrics, /a/*/b, /livez/*, '*']"))
+    assert told_of_urls.endswith("matches: 'metrics', write /metrics; '/a/*/b', a * stands at the end only")
+    core = "{apiGroups: [core], resources: [x], verbs: [get]}"
+    [told_of_role] = warnings(users(f"    - {{name: ann, roles: [{{namespace: web, rules: [{core}]}}]}}\n"))
+    assert "spec.users[0].roles[0].rules[0].apiGroups: has what no request matches: 'core'" in told_of_role
