@@ -71,28 +71,21 @@ def _overlaps(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if spec.spec.encryption is None:
         return
     resources = spec.spec.encryption.resources
-    parts = [_parts(text) for text in resources]
-    twice = set(repeats(parts))
-    for place, (resource, group) in enumerate(parts):
+    twice = set(repeats(map(_parts, resources)))
+    for place, text in enumerate(resources):
         at: Location = (*_RESOURCES, place)
+        wider = next((other for other in resources if _holds(_parts(other), _parts(text))), None)
         if place in twice:
-            message = (
-                f"{quote(resources[place])} is given twice, and the API server does not start: remove it"
-            )
+            message = f"{quote(text)} is given twice, and the API server does not start: remove it"
             yield SpecFinding(at=at, message=message)
-            continue
-        wider = next(
-            (
-                text
-                for index, text in enumerate(resources)
-                if parts[index] != parts[place]
-                and (parts[index] == _EVERYTHING or (parts[index] == ("*", group) and resource != "*"))
-            ),
-            None,
-        )
-        if wider is not None:
+        elif wider is not None:
             message = f"is a part of {quote(wider)}, and the API server does not start: remove one of them"
             yield SpecFinding(at=at, message=message)
+
+
+def _holds(wider: tuple[str, str], part: tuple[str, str]) -> bool:
+    """Whether a resource is one of those that another name with a `*` stands for."""
+    return wider != part and wider in (_EVERYTHING, ("*", part[1]))
 
 
 def _one_configuration(spec: ClusterSpec) -> Iterator[SpecFinding]:

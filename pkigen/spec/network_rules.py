@@ -10,7 +10,7 @@ from pkigen.spec.findings import EVERY, NODES, ROLES, Location, SpecFinding, las
 from pkigen.spec.model import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from pkigen.notation import IPAddress
     from pkigen.spec.addresses import IPNetwork
@@ -116,31 +116,31 @@ def _node_mask_flags(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """One flag says how much every node gets, or one for each family there is; else no controller starts."""
     # cmd/kube-controller-manager/app/core.go, setNodeCIDRMaskSizes
     arguments = spec.spec.controller_manager.extra_args
-    subnets = spec.spec.networking.pod_subnets
-    places = {
-        name: place
-        for name in (_MASK, *_FAMILY_MASKS.values())
-        if (place := last(arguments, name)) is not None and arguments[place].value != "0"
-    }
-    if not subnets or not _divides(spec):
+    if not spec.spec.networking.pod_subnets or not _divides(spec):
         return
-    faults: dict[str, str] = {}
-    if _MASK in places and len(subnets) > 1:
-        faults[_MASK] = f"is for one pod subnet: give {' and '.join(_FAMILY_MASKS.values())}"
-    elif _MASK in places:
-        faults = dict.fromkeys(_FAMILY_MASKS.values(), f"cannot stand beside {_MASK}: remove one of them")
-    else:
-        families = {subnet.version for subnet in subnets}
-        for version, name in _FAMILY_MASKS.items():
-            if version not in families:
-                faults[name] = f"is for IPv{version}, of which there is no pod subnet: remove it"
-    for name, fault in faults.items():
-        if name in places:
-            yield SpecFinding(
-                at=("spec", "controllerManager", "extraArgs", places[name], "name"),
-                message=f"{name} {fault}; otherwise the controller manager stops",
-                given=(("spec", "networking", "podSubnets"),),
-            )
+    given = {name: last(arguments, name) for name in (_MASK, *_FAMILY_MASKS.values())}
+    # As with the flag's default, 0 means unset.
+    places = {name: at for name, at in given.items() if at is not None and arguments[at].value != "0"}
+    faults = _faults_of_masks({subnet.version for subnet in spec.spec.networking.pod_subnets}, places)
+    for name in places.keys() & faults.keys():
+        yield SpecFinding(
+            at=("spec", "controllerManager", "extraArgs", places[name], "name"),
+            message=f"{name} {faults[name]}; otherwise the controller manager stops",
+            given=(("spec", "networking", "podSubnets"),),
+        )
+
+
+def _faults_of_masks(families: set[int], given: Collection[str]) -> Mapping[str, str]:
+    """What is wrong with flags for the size of nodes' subnets, should they be given."""
+    if len(families) > 1:
+        return {_MASK: f"is for one pod subnet: give {' and '.join(_FAMILY_MASKS.values())}"}
+    if _MASK in given:
+        return dict.fromkeys(_FAMILY_MASKS.values(), f"cannot stand beside {_MASK}: remove one of them")
+    return {
+        name: f"is for IPv{version}, of which there is no pod subnet: remove it"
+        for version, name in _FAMILY_MASKS.items()
+        if version not in families
+    }
 
 
 def _divides(spec: ClusterSpec) -> bool:

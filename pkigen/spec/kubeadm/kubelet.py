@@ -49,15 +49,32 @@ def kubelet_arguments(
     if not isinstance(given, SequenceNode | None):
         return given  # the model says what is wrong
     written = given.items if given is not None else []
-    names = {flag_name(str(name.value)) for item in written if (name := child(item, "name")) is not None}
+    names = set(_names(written))
     # Both fields are read, for their problems, also where a flag of the same meaning is written down.
-    made = _flags_of_fields(registration, path, report)
+    made = [*_flags_of_fields(registration, path, report), *_usual_taint(registration, path, control_plane)]
     items = [*written, *(flag for name, flag in made if name not in names)]
     place = given or registration or control_plane
-    # Only an empty list means none (SetNodeRegistrationDynamicDefaults).
-    if control_plane is not None and child(registration, "taints") is None and _TAINTS_FLAG not in names:
-        items.append(_flag(_TAINTS_FLAG, _CONTROL_PLANE_TAINT, at=control_plane, shown=f"{path}.taints"))
     return sequence(items, at=place) if items and place is not None else None
+
+
+def _names(arguments: list[YAMLNode]) -> Iterator[str]:
+    """The names of flags that are written down, those that have one."""
+    for item in arguments:
+        name = child(item, "name")
+        if name is not None:
+            yield flag_name(str(name.value))
+
+
+def _usual_taint(
+    registration: YAMLNode | None, path: str, control_plane: YAMLNode | None
+) -> Iterator[tuple[str, YAMLNode]]:
+    """What kubeadm keeps Pods from its control plane by; only an empty list of taints means none."""
+    # K/util/config/initconfiguration.go, SetNodeRegistrationDynamicDefaults
+    if control_plane is not None and child(registration, "taints") is None:
+        yield (
+            _TAINTS_FLAG,
+            _flag(_TAINTS_FLAG, _CONTROL_PLANE_TAINT, at=control_plane, shown=f"{path}.taints"),
+        )
 
 
 def _flags_of_fields(
