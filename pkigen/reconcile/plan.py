@@ -124,6 +124,8 @@ class Plan:
     """What the cluster may have been given of the addons that change, by path."""
     in_cluster: tuple[ClusterStep, ...] = ()
     """What has to be done in the running cluster after it, with what was left to do there before."""
+    unread: tuple[str, ...] = ()
+    """What etcd may hold encrypted that API servers could not read any more, a sentence for each cipher."""
     until: datetime | None = field(default=None, compare=False)
     """The next moment at which time alone would change it; None where none is known."""
     lock: LockBuilder | None = field(default=None, compare=False, repr=False)

@@ -21,6 +21,7 @@ from pkigen.errors import AuthorityError, PkigenError
 from pkigen.notation import dir_option
 from pkigen.reconcile.checkout import withheld_ids
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, planned_objects, remembered
+from pkigen.reconcile.encrypted_data import cipher_change, unread
 from pkigen.reconcile.first_run import require_read
 from pkigen.reconcile.index import Glance
 from pkigen.reconcile.lock_builder import LockBuilder
@@ -292,6 +293,7 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         withheld=withheld_ids(inventory, tree),
         given=given,
         in_cluster=cluster_steps(held, inventory, tree, renderer),
+        unread=tuple(unread(cipher_change(actions, tree, inventory, renderer))),
         until=next_moment(inventory, lock.certificates, others, now=now),
         lock=lock,
     )

@@ -124,6 +124,11 @@ def new_encryption_key(case: RiskCase) -> Iterator[str]:
             )
 
 
+def unread_ciphers(case: RiskCase) -> Iterator[str]:
+    """What etcd holds encrypted is no longer read, though its key stays."""
+    yield from case.plan.unread
+
+
 def new_bundle_key(case: RiskCase) -> Iterator[str]:
     """Node bundles are signed by another key than the one that nodes have pinned."""
     for action in case.plan.changes:
@@ -153,6 +158,7 @@ RISKS: tuple[Callable[[RiskCase], Iterator[str]], ...] = (
     new_service_account_key,
     removed_encryption_key,
     new_encryption_key,
+    unread_ciphers,
     new_bundle_key,
     mass_reissue,
     changed_authority,

@@ -9,9 +9,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pkigen import layout
 from pkigen.desired.generations import BUNDLE_KEY_PATH, CA, ENCRYPTION_KEY, SA, Slot, ca_id
 from pkigen.errors import PkigenError
 from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, manifests, remembered
+from pkigen.reconcile.encrypted_data import CipherChange, ciphers, unread
 from pkigen.reconcile.restore import RestoredView
 from pkigen.reconcile.revocation_list import let_in
 from pkigen.records import dataclass
@@ -203,6 +205,17 @@ def _revoked(case: _RollbackCase) -> Iterator[str]:
             yield f"{found}, until `pkigen apply`: `pkigen access unrevoke` is the way"
 
 
+def _unread_ciphers(case: _RollbackCase) -> Iterator[str]:
+    """What was encrypted since then is no longer read."""
+    found: dict[str, None] = {}
+    for restore in case.rollback.restores:
+        if restore.path.endswith(f"/{layout.ENCRYPTION_CONFIGURATION}"):
+            present, then = (ciphers(content_at(reader, restore.path)) for reader in (case.store, case.view))
+            # Where the file itself goes, so does the key, which is said already.
+            found |= dict.fromkeys(unread(CipherChange(before=present, after=then))) if then else {}
+    yield from found
+
+
 def _shown(identity: str) -> str:
     # As much of a digest as other messages show, to compare by eye.
     return identity.removeprefix("hmac-")[:23]
@@ -215,4 +228,5 @@ _RISKS: tuple[Callable[[_RollbackCase], Iterator[str]], ...] = (
     _broken_connections,
     _expired,
     _revoked,
+    _unread_ciphers,
 )

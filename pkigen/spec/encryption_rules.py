@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pkigen.spec.encrypted_resources import GroupResource
 from pkigen.spec.findings import Location, SpecFinding, last, repeats
 from pkigen.spec.translation import quote
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _RESOURCES: Final[Location] = ("spec", "encryption", "resources")
 _NAME: Final = re.compile(r"(\*|[a-z0-9-]+)(?:\.(\*|[a-z0-9.-]*))?")
-_EVERYTHING: Final = ("*", "*")
 _WITHOUT_OBJECTS: Final = frozenset({"apiserveripinfo", "serviceipallocations", "servicenodeportallocations"})
 _GROUPS_NOT_STORED: Final = {
     "events.k8s.io": "is stored under the core group's name: write events",
@@ -46,7 +46,7 @@ def _fault(text: str) -> str | None:
         return "must be '*.*' for all resources, or '*.' for those of the core group"
     if text in _WITHOUT_OBJECTS:
         return "is no resource of the API, and so is never encrypted: remove it"
-    return _fault_of_group(*_parts(text))
+    return _fault_of_group(*GroupResource.read(text))
 
 
 def _fault_of_group(resource: str, group: str) -> str | None:
@@ -61,31 +61,22 @@ def _fault_of_group(resource: str, group: str) -> str | None:
     return None
 
 
-def _parts(text: str) -> tuple[str, str]:
-    resource, _, group = text.partition(".")
-    return resource, group
-
-
 def _overlaps(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """None is named twice, by itself or by a `*`."""
     if spec.spec.encryption is None:
         return
-    resources = spec.spec.encryption.resources
-    twice = set(repeats(map(_parts, resources)))
-    for place, text in enumerate(resources):
+    given = spec.spec.encryption.resources
+    resources = tuple(map(GroupResource.read, given))
+    twice = set(repeats(resources))
+    for place, (text, resource) in enumerate(zip(given, resources, strict=True)):
         at: Location = (*_RESOURCES, place)
-        wider = next((other for other in resources if _holds(_parts(other), _parts(text))), None)
+        wider = next((each for each in resources if each != resource and each.covers(resource)), None)
         if place in twice:
             message = f"{quote(text)} is given twice, and the API server does not start: remove it"
             yield SpecFinding(at=at, message=message)
         elif wider is not None:
-            message = f"is a part of {quote(wider)}, and the API server does not start: remove one of them"
+            message = f"is a part of {quote(str(wider))}, and the API server does not start: remove one of them"
             yield SpecFinding(at=at, message=message)
-
-
-def _holds(wider: tuple[str, str], part: tuple[str, str]) -> bool:
-    """Whether a resource is one of those that another name with a `*` stands for."""
-    return wider != part and wider in (_EVERYTHING, ("*", part[1]))
 
 
 def _one_configuration(spec: ClusterSpec) -> Iterator[SpecFinding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +23,7 @@ from pkigen.reconcile.risks import (
     removed_ca_key,
     removed_encryption_key,
     risks,
+    unread_ciphers,
 )
 from pkigen.state.authority_record import AuthorityChange, AuthorityComparison, AuthorityDifference
 from pkigen.state.reasons import Reason
@@ -89,6 +90,34 @@ def test_a_new_encryption_key_is_a_risk(damage: bytes | None, world: World) -> N
 def test_giving_up_encryption_is_a_risk(world: World) -> None:
     world.follow(spec(CP1, W1))
     assert "it removes pki/encryption.key" in risks_of(world)[0]
+
+
+@pytest.mark.parametrize(
+    ("encryption", "lost"),
+    [
+        ({"provider": "aescbc"}, "what secretbox has encrypted (secrets)"),
+        ({"resources": ["configmaps"]}, "what secretbox has encrypted (secrets)"),
+        ({"resources": ["*.apps"]}, "what secretbox has encrypted (secrets)"),
+        ({"resources": ["secrets", "configmaps"]}, None),
+        ({"resources": ["*."]}, None),
+        ({"resources": ["*.*"]}, None),
+    ],
+)
+def test_what_api_servers_could_not_read_any_more_is_a_risk(
+    encryption: dict[str, Any], lost: str | None, world: World
+) -> None:
+    """With kube-apiserver 1.36.2: one that cannot read a single Secret does not become ready."""
+    follow(world, encryption=encryption)
+    told = risks_of(world)
+    assert len(told) == (lost is not None)
+    assert all(f"it has API servers no longer read {lost}" in sentence for sentence in told)
+
+
+def test_everything_is_more_than_a_part(world: World) -> None:
+    follow(world, encryption={"resources": ["*.*"]})
+    world.apply()
+    follow(world, encryption={"resources": ["*."]})
+    assert "what secretbox has encrypted (*.*)" in risks_of(world)[0]
 
 
 def test_giving_up_the_etcd_ca_is_a_risk(world: World) -> None:
@@ -233,7 +262,11 @@ def test_a_control_plane_node_that_joins_does_not_hide_a_new_encryption_key() ->
 
 
 def test_every_risk_has_a_case() -> None:
-    others = {mass_reissue, changed_authority}  # below, and tests/state/test_authority_record.py
+    others = {
+        mass_reissue,
+        changed_authority,
+        unread_ciphers,
+    }  # below, and tests/state/test_authority_record.py
     assert set(RISKS) - {risk for risk, _, _ in RISK_TABLE.values()} == others
 
 

@@ -213,6 +213,18 @@ def test_what_people_hold_is_short_lived_and_no_risk(small: World) -> None:
     assert risks_of_going_back(small, 400) == ()
 
 
+def test_a_cipher_that_goes_back_is_named(tmp_path: Path) -> None:
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, encryption={}))
+    world.apply()
+    wider = World(root=world.root, cluster=spec(CP1, encryption={"resources": ["secrets", "configmaps"]}))
+    wider.apply()
+    (sentence,) = risks_of_going_back(wider)
+    assert "it has API servers no longer read what secretbox has encrypted (configmaps)" in sentence
+    other = World(root=world.root, cluster=spec(CP1, encryption={"resources": ["*.*"]}))
+    other.apply()
+    assert "secretbox has encrypted (*.*)" in risks_of_going_back(other)[0]
+
+
 # -- what the directory asks for then -------------------------------------------------------------------
 
 

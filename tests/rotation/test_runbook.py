@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.reconcile.encrypted_data import rewriting
 from tests.cli.shell import assert_sound
 from tests.rotation.phases import PKI, SMALL, Workshop, spec_text
 
@@ -251,6 +252,21 @@ def test_secrets_are_written_again(workshop: Workshop) -> None:
     assert command not in runbook(workshop, "encryption-key", "prepare")
     assert command in runbook(workshop, "encryption-key", "promote")
     assert command in runbook(workshop, "encryption-key", "rollback")
+
+
+@pytest.mark.parametrize(
+    ("resource", "chosen"),
+    [("*.", " --api-group="), ("*.apps", " --api-group=apps"), ("*.*", ""), ("deployments.apps", None)],
+)
+def test_whole_groups_are_written_again_one_by_one(resource: str, chosen: str | None) -> None:
+    """kubectl knows no `*`; a live run is in no test, because it rewrites a whole cluster."""
+    (command,) = rewriting([resource], "kubectl")
+    if chosen is None:
+        assert command == f"kubectl get {resource} --all-namespaces -o json | kubectl replace -f -"
+    else:
+        assert command.startswith(f"kubectl api-resources{chosen} --verbs=list,update -o name | while ")
+        assert "*" not in command
+    subprocess.run(["sh", "-n", "-c", command], check=True)
 
 
 def test_the_scripts_are_good_shell(workshop: Workshop) -> None:

@@ -9,6 +9,7 @@ from pkigen import layout
 from pkigen.crypto.keys import public_der, spki_fingerprint
 from pkigen.crypto.names import is_ca
 from pkigen.crypto.pem_certificates import parse_certificates
+from pkigen.reconcile.encrypted_data import CipherChange, ciphers, unread
 from pkigen.reconcile.restore import RestoredView
 from pkigen.reconcile.revocation_list import let_in
 from pkigen.state.observed import Fault, read_file
@@ -75,6 +76,9 @@ def _secrets(path: str, before: Reader, after: Reader) -> Iterator[str]:
         gone = _matches(_SECRET, path, before) - _matches(_SECRET, path, after)
         if gone:
             yield f"it takes a key out of /{path}: Secrets that are encrypted with it cannot be read any more"
+        present, then = (ciphers(_bytes(path, reader)) for reader in (before, after))
+        if then:
+            yield from unread(CipherChange(before=present, after=then))
 
 
 def _revoked(path: str, before: Reader, after: Reader) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pkigen.desired.certificates import ADMIN
 from pkigen.desired.endpoints import endpoints
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
 from pkigen.desired.readers import Reading
+from pkigen.reconcile.encrypted_data import rewriting
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.rollout import StepKind, changed_files, evidence, rollout
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
@@ -340,10 +341,7 @@ class _RotationRunbook:
             return
         yield [
             "once every API server has restarted, write everything again with the key that is first now:",
-            *(
-                f"{self._kubectl} get {resource} --all-namespaces -o json | {self._kubectl} replace -f -"
-                for resource in encryption.resources
-            ),
+            *rewriting(encryption.resources, self._kubectl),
         ]
 
     # -- what comes next ------------------------------------------------------------------------------

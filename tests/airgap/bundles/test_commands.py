@@ -595,3 +595,14 @@ def test_going_back_on_a_node_names_the_key_that_secrets_need(journey: Journey, 
     assert journey.on_node("install", "--yes").code == 0
     refused = pkigen("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
     assert "it takes a key out of /etc/kubernetes/pki/encryption-config.yaml" in refused.error
+
+
+def test_going_back_on_a_node_names_the_cipher_that_secrets_need(journey: Journey, pkigen: InProcess) -> None:
+    text = journey.spec.read_text()
+    for encryption in ("{}", "{resources: ['*.*']}"):
+        journey.spec.write_text(text.replace("  users:", f"  encryption: {encryption}\n  users:"))
+        assert pkigen("apply", journey.spec, "-C", journey.place / "home", "--yes").code == 0
+        journey.create()
+        assert journey.on_node("install", "--yes").code == 0
+    refused = pkigen("airgap", "bundle", "rollback", "--root", journey.node, "--yes")
+    assert "it has API servers no longer read what secretbox has encrypted (*.*)" in refused.error
