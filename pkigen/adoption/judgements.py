@@ -192,6 +192,19 @@ def _members_at(cluster: ForeignCluster, node: ForeignNode, host: str) -> Iterat
             yield member, etcd
 
 
+def asks_for_certificates(etcd: Program, prefix: str = "") -> bool:
+    """Whether an etcd turns away who shows no certificate: it is enough that it has a CA to judge by.
+
+    etcd's `TLSInfo.ServerConfig` (client/pkg/transport/listener.go), whatever `--client-cert-auth` says.
+
+    Args:
+        etcd: The member.
+        prefix: Of its flags: "peer-" for its peers.
+    """
+    value = etcd.flags.value
+    return bool(value(f"{prefix}trusted-ca-file")) or value(f"{prefix}client-cert-auth") == "true"
+
+
 def _client_of_member(
     member: ForeignNode,
     etcd: Program,
@@ -199,8 +212,7 @@ def _client_of_member(
     shown: FoundBundle | None,
     severity: AuditSeverity = AuditSeverity.ERROR,
 ) -> Iterator[Judgement]:
-    # Without this flag etcd verifies no client, whatever else it is given.
-    if etcd.flags.value("client-cert-auth") == "true":
+    if asks_for_certificates(etcd):
         yield from _client(_peer(etcd), judged, member.bundle(etcd, "trusted-ca-file"), shown, severity)
 
 
@@ -265,7 +277,7 @@ def _between_members(cluster: ForeignCluster, running: _Running) -> Iterator[Jud
         for url in https_urls(theirs.flags.value("initial-advertise-peer-urls")):
             trust = node.bundle(etcd, "peer-trusted-ca-file")
             yield from _server(_peer(etcd), peer, trust, shown, url.hostname or "")
-        if etcd.flags.value("peer-client-cert-auth") == "true":
+        if asks_for_certificates(etcd, "peer-"):
             yield from _client(_peer(etcd), peer, node.bundle(etcd, "peer-trusted-ca-file"), shown)
 
 

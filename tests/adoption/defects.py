@@ -561,6 +561,25 @@ def every_client_is_a_front_proxy(nodes: Nodes) -> None:
 @found(Rule.ETCD_UNPROTECTED, ERROR, "etcd.yaml")
 def etcd_asks_for_no_certificate(nodes: Nodes) -> None:
     nodes["cp-1"].set_flag("etcd", "client-cert-auth", "false")
+    nodes["cp-1"].set_flag("etcd", "trusted-ca-file", None)
+
+
+@found(Rule.ETCD_UNPROTECTED, ERROR, "etcd.yaml")
+def etcd_asks_its_peers_for_no_certificate(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("etcd", "peer-client-cert-auth", "false")
+    nodes["cp-1"].set_flag("etcd", "peer-trusted-ca-file", None)
+
+
+@found(Rule.ETCD_UNPROTECTED, WARNING, "etcd.yaml")
+def etcd_makes_its_certificate_itself(nodes: Nodes) -> None:
+    for name, value in (("auto-tls", "true"), ("cert-file", None), ("key-file", None)):
+        nodes["cp-1"].set_flag("etcd", name, value)
+
+
+@found(Rule.REFUSED_CONNECTION, ERROR, "pki/apiserver-etcd-client.crt")
+def etcd_refuses_its_clients_though_it_does_not_say_that_it_asks(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("etcd", "client-cert-auth", "false")
+    nodes["cp-1"].set_flag("etcd", "trusted-ca-file", "/etc/kubernetes/pki/front-proxy-ca.crt")
 
 
 @found(Rule.ETCD_UNPROTECTED, ERROR, "etcd.yaml")

@@ -15,6 +15,7 @@ from tests.adoption.altered_nodes import AlteredNode, moment
 from tests.adoption.defects import DEFECTS, INFORMATION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -25,11 +26,17 @@ NAMES = ("cp-1", "cp-2", "cp-3", "worker-1")
 
 
 def altered(made: Path, place: Path, defect: Defect, now: datetime) -> tuple[AuditFinding, ...]:
+    return changed(made, place, defect.make, now)
+
+
+def changed(
+    made: Path, place: Path, change: Callable[[dict[str, AlteredNode]], None], now: datetime
+) -> tuple[AuditFinding, ...]:
     nodes = {}
     for name in NAMES:
         shutil.copytree(made / name, place / name, symlinks=True)
         nodes[name] = AlteredNode(root=place / name, now=now)
-    defect.make(nodes)
+    change(nodes)
     return audit(inspect(node_trees(place), now=now))
 
 
@@ -61,6 +68,20 @@ def test_a_defect_is_found_in_kubeadms_tree(defect: Defect, of_kubeadm: Path, tm
 def test_nothing_is_found_in_a_clean_tree(of_pkigen: Path, now: datetime) -> None:
     found = audit(inspect(node_trees(of_pkigen), now=now))
     assert [each for each in found if each.severity is not INFORMATION] == []
+
+
+@pytest.mark.parametrize("prefix", ["", "peer-"])
+def test_an_etcd_with_a_ca_asks_for_certificates(
+    prefix: str, of_pkigen: Path, tmp_path: Path, now: datetime
+) -> None:
+    """Whatever the other flags say; `tests/live/test_flags_that_lead_elsewhere.py` has a real one refuse."""
+
+    def turn_off(nodes: dict[str, AlteredNode]) -> None:
+        nodes["cp-1"].set_flag("etcd", f"{prefix}client-cert-auth", "false")
+        nodes["cp-1"].set_flag("etcd", f"{prefix}auto-tls", "true")
+
+    unaltered = audit(inspect(node_trees(of_pkigen), now=now))
+    assert told(changed(of_pkigen, tmp_path, turn_off, now)) == told(unaltered)
 
 
 def test_a_file_of_another_user_is_found(node: AlteredNode) -> None:

@@ -31,6 +31,8 @@ _SPEC = {
         "extraArgs": [
             {"name": "listen-client-urls", "value": f"https://127.0.0.1:3379,https://{_ADDRESS}:3379"},
             {"name": "advertise-client-urls", "value": f"https://{_ADDRESS}:3379"},
+            {"name": "client-cert-auth", "value": "false"},
+            {"name": "auto-tls", "value": "true"},
         ]
     },
 }
@@ -53,6 +55,18 @@ def test_the_ports_that_the_flags_name_are_dialled(cluster: Cluster) -> None:
     }
     assert seen["etcd"] == (f"{_ADDRESS}:3379", "current"), done.stderr
     assert seen["kube-apiserver"] == (f"{_ADDRESS}:6443", "current")
+
+
+def test_an_etcd_that_has_a_ca_asks_for_certificates(cluster: Cluster) -> None:
+    """Whatever `--client-cert-auth` says; and beside a certificate of its own it makes none itself."""
+    machine, pki = cluster.machines["cp-1"], cluster.pki("cp-1")
+    url, ca = f"https://{_ADDRESS}:3379/version", pki / "etcd/ca.crt"
+    assert (
+        machine.request(url, ca=ca, identity=cluster.identity("cp-1", "apiserver-etcd-client")).status == 200
+    )
+    assert machine.request(url, ca=ca).refused
+    done = pkigen_in(machine, "verify", cluster.node("cp-1") / "etc/kubernetes", "-o", "json")
+    assert "etcd-unprotected" not in done.stdout
 
 
 def test_a_signing_file_with_two_certificates(cluster: Cluster) -> None:
