@@ -62,6 +62,7 @@ CHECKS: Final[tuple[Callable[[ForeignCluster], Iterator[AuditFinding]], ...]] = 
     identities.not_renewed,
     settings.etcd_unprotected,
     settings.kubelet_unverified,
+    settings.open_api_server,
     settings.open_kubelet,
     settings.static_tokens,
     access_rights.key_exposed,

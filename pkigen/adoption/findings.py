@@ -39,6 +39,7 @@ class AuditRule(enum.StrEnum):
     NOT_COPIED = "not-copied"
     NOT_RENEWED = "not-renewed"
     NOT_YET_VALID = "not-yet-valid"
+    OPEN_API_SERVER = "open-api-server"
     OPEN_KUBELET = "open-kubelet"
     OVERLAPPING_MANIFESTS = "overlapping-manifests"
     PERMISSIVE_MODE = "permissive-mode"
@@ -151,6 +152,10 @@ RULES: Final = {
     AuditRule.NOT_YET_VALID: RuleText(
         "everybody who verifies it refuses it until then",
         "compare the clock of the machine that made it, or issue it again",
+    ),
+    AuditRule.OPEN_API_SERVER: RuleText(
+        "every user, Pod and node is an administrator of the cluster",
+        "set --authorization-mode=Node,RBAC",
     ),
     AuditRule.OPEN_KUBELET: RuleText(
         "who reaches the kubelet's port sees every Pod of the node, or runs commands in it",

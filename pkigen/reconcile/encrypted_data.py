@@ -98,18 +98,20 @@ def cipher_change(
         renderer: Says what the files will hold.
     """
     changed = {path for action in actions if not isinstance(action, Keep) for path in action.paths}
-    items = [
-        item
-        for item in inventory.items
-        if isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION and item.managed
-    ]
+    items = list(_configurations(inventory))
     # Before there is a cluster, etcd holds nothing.
-    if read_lock(tree) is None or not any(item.path in changed for item in items):
+    if changed.isdisjoint(item.path for item in items) or read_lock(tree) is None:
         return UNCHANGED
     # All API servers go by the same: what one of them has is what etcd was written with.
     present = next(filter(None, (content_at(tree, item.path) for item in items)), None)
     after = ciphers(renderer.file(items[0], secrets=(_SOME_KEY,)))
     return CipherChange(before=ciphers(present), after=after)
+
+
+def _configurations(inventory: Inventory) -> Iterator[DesiredFile]:
+    for item in inventory.items:
+        if isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION and item.managed:
+            yield item
 
 
 def unread(change: CipherChange) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pkigen.spec import (
     kubelet_rules,
     network_rules,
     node_rules,
+    open_flags,
     restated_rules,
     user_rules,
 )
@@ -48,6 +49,7 @@ def findings(spec: ClusterSpec, kinds: Collection[OverridableKind]) -> Iterator[
         encryption_rules.RULES,
         flag_rules.RULES,
         restated_rules.RULES,
+        open_flags.RULES,
         certificate_rules.rules(kinds),
         user_rules.RULES,
         authentication_rules.RULES,

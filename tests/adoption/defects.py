@@ -587,6 +587,12 @@ def etcd_listens_without_tls(nodes: Nodes) -> None:
     nodes["cp-1"].set_flag("etcd", "listen-client-urls", "https://127.0.0.1:2379,http://10.0.0.11:2378")
 
 
+@found(Rule.OPEN_API_SERVER, ERROR, "kube-apiserver.yaml")
+def an_api_server_allows_everything(nodes: Nodes) -> None:
+    nodes["cp-1"].set_flag("kube-apiserver", "authorization-config", None)
+    nodes["cp-1"].set_flag("kube-apiserver", "authorization-mode", "Node,AlwaysAllow")
+
+
 @found(Rule.OPEN_KUBELET, ERROR, "config.yaml")
 def a_kubelet_lets_everybody_in(nodes: Nodes) -> None:
     nodes["worker-1"].set_kubelet(

@@ -262,11 +262,8 @@ def test_a_control_plane_node_that_joins_does_not_hide_a_new_encryption_key() ->
 
 
 def test_every_risk_has_a_case() -> None:
-    others = {
-        mass_reissue,
-        changed_authority,
-        unread_ciphers,
-    }  # below, and tests/state/test_authority_record.py
+    # Below, and in tests/state/test_authority_record.py and test_encrypted_data.py.
+    others = {mass_reissue, changed_authority, unread_ciphers}
     assert set(RISKS) - {risk for risk, _, _ in RISK_TABLE.values()} == others
 
 

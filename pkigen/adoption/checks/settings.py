@@ -72,6 +72,19 @@ def kubelet_unverified(cluster: ForeignCluster) -> Iterator[AuditFinding]:
             )
 
 
+def open_api_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:
+    """An API server that allows everything to whom it lets in."""
+    for _, program in cluster.running(ComponentName.API_SERVER):
+        if "AlwaysAllow" in program.flags.value("authorization-mode").split(","):
+            yield AuditFinding(
+                rule=AuditRule.OPEN_API_SERVER,
+                severity=AuditSeverity.ERROR,
+                spot=program.spot,
+                detail="the API server allows everything to whom it lets in (--authorization-mode)",
+                cis="1.2.6",
+            )
+
+
 def open_kubelet(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """A kubelet that lets anybody in."""
     for _, program in cluster.running(ComponentName.KUBELET):
