@@ -126,6 +126,8 @@ class Plan:
     """What has to be done in the running cluster after it, with what was left to do there before."""
     unread: tuple[str, ...] = ()
     """What etcd may hold encrypted that API servers could not read any more, a sentence for each cipher."""
+    version_steps: tuple[str, ...] = ()
+    """What its versions cannot do in one step, a sentence each."""
     until: datetime | None = field(default=None, compare=False)
     """The next moment at which time alone would change it; None where none is known."""
     lock: LockBuilder | None = field(default=None, compare=False, repr=False)

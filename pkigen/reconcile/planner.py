@@ -31,6 +31,7 @@ from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.remainders import with_remainders
 from pkigen.reconcile.removals import removals
 from pkigen.reconcile.surveyed import Selection
+from pkigen.reconcile.version_steps import Versions, version_steps
 from pkigen.reconcile.whole_survey import survey_for_plan
 from pkigen.records import dataclass
 from pkigen.state.authority_record import (
@@ -294,11 +295,21 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
         given=given,
         in_cluster=cluster_steps(held, inventory, tree, renderer),
         unread=tuple(unread(cipher_change(actions, tree, inventory, renderer))),
+        version_steps=_version_steps(inventory, tree, actions),
         until=next_moment(inventory, lock.certificates, others, now=now),
         lock=lock,
     )
     require_read(plan, moved, inventory)
     return plan
+
+
+def _version_steps(inventory: Inventory, tree: Tree, actions: Iterable[Action]) -> tuple[str, ...]:
+    """What cannot be done in one step of what becomes of the programs."""
+    paths = [path for action in actions if not isinstance(action, Keep) for path in action.paths]
+    if not paths:
+        return ()
+    before, after = Versions.recorded(read_lock(tree)), Versions.wanted(inventory.cluster)
+    return tuple(version_steps(before, after, paths))
 
 
 def _log(actions: Iterable[Action]) -> None:

@@ -129,6 +129,11 @@ def unread_ciphers(case: RiskCase) -> Iterator[str]:
     yield from case.plan.unread
 
 
+def versions_at_once(case: RiskCase) -> Iterator[str]:
+    """Programs that do not run beside one another, or do not start with what is there."""
+    yield from case.plan.version_steps
+
+
 def new_bundle_key(case: RiskCase) -> Iterator[str]:
     """Node bundles are signed by another key than the one that nodes have pinned."""
     for action in case.plan.changes:
@@ -159,6 +164,7 @@ RISKS: tuple[Callable[[RiskCase], Iterator[str]], ...] = (
     removed_encryption_key,
     new_encryption_key,
     unread_ciphers,
+    versions_at_once,
     new_bundle_key,
     mass_reissue,
     changed_authority,

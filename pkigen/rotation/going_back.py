@@ -16,6 +16,7 @@ from pkigen.reconcile.cluster_changes import cluster_steps, given_until_now, man
 from pkigen.reconcile.encrypted_data import CipherChange, ciphers, unread
 from pkigen.reconcile.restore import RestoredView
 from pkigen.reconcile.revocation_list import let_in
+from pkigen.reconcile.version_steps import Versions, version_steps
 from pkigen.records import dataclass
 from pkigen.rotation.proof import State
 from pkigen.rotation.prover import prove
@@ -216,6 +217,12 @@ def _unread_ciphers(case: _RollbackCase) -> Iterator[str]:
     yield from found
 
 
+def _versions_at_once(case: _RollbackCase) -> Iterator[str]:
+    """Programs that do not start with what newer ones have written."""
+    before, after = (Versions.wanted(each.inventory.cluster) for each in (case.before, case.after))
+    yield from version_steps(before, after, [restore.path for restore in case.rollback.restores])
+
+
 def _shown(identity: str) -> str:
     # As much of a digest as other messages show, to compare by eye.
     return identity.removeprefix("hmac-")[:23]
@@ -229,4 +236,5 @@ _RISKS: tuple[Callable[[_RollbackCase], Iterator[str]], ...] = (
     _expired,
     _revoked,
     _unread_ciphers,
+    _versions_at_once,
 )

@@ -24,6 +24,7 @@ from pkigen.reconcile.risks import (
     removed_encryption_key,
     risks,
     unread_ciphers,
+    versions_at_once,
 )
 from pkigen.state.authority_record import AuthorityChange, AuthorityComparison, AuthorityDifference
 from pkigen.state.reasons import Reason
@@ -262,8 +263,8 @@ def test_a_control_plane_node_that_joins_does_not_hide_a_new_encryption_key() ->
 
 
 def test_every_risk_has_a_case() -> None:
-    # Below, and in tests/state/test_authority_record.py and test_encrypted_data.py.
-    others = {mass_reissue, changed_authority, unread_ciphers}
+    # Below, and in tests/state/test_authority_record.py, test_encrypted_data.py and test_version_steps.py.
+    others = {mass_reissue, changed_authority, unread_ciphers, versions_at_once}
     assert set(RISKS) - {risk for risk, _, _ in RISK_TABLE.values()} == others
 
 
