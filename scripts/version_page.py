@@ -53,10 +53,10 @@ that is set to another value than it is locked to. A gate of a later version is 
 `spec.allowUnknownFlags` is set; one that no version is known to have gets a warning. Where the source is a
 list, the gate may be gone since earlier.
 
-Before a gate's name `kube:` may stand for the API server, the controller manager and the scheduler, before all
-of a program's gates or before none; they stop at other components, and kubelets and etcd at any
-(component-base `compatibility/registry.go`). From v1.33 on they behave as a version that is at most three older
-(`emulated-version`, apiserver `util/compatibility/version.go`).
+To the API server, the controller manager and the scheduler all gates may be named with `kube:`, or none;
+they stop at other components, and kubelets and etcd at any (component-base `compatibility/registry.go`). From v1.33
+on they behave as a version that is at most three older (`emulated-version`, apiserver
+`util/compatibility/version.go`).
 
 | from | what | gates | source |
 |---|---|---|---|

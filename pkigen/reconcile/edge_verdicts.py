@@ -84,7 +84,7 @@ class EdgeVerdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judgement:
+class _ChainVerdict:
     """What a chain is worth to whoever trusts some anchors; of faults, who finds them is still to be said."""
 
     ends: datetime
@@ -183,12 +183,12 @@ class EdgeVerdicts:
         chain: Sequence[x509.Certificate],
         anchors: Sequence[x509.Certificate],
         names: tuple[str, ...],
-    ) -> _Judgement:
+    ) -> _ChainVerdict:
         """Whoever asks: a node shows all API servers one certificate, and each has a copy of one bundle."""
         faults = tuple(self._faults(by, chain, anchors, names))
         ends = _end(chain, anchors)
         health = Health.BROKEN if faults else self._health(identifier, chain, ends)
-        return _Judgement(ends=ends, health=health, faults=faults)
+        return _ChainVerdict(ends=ends, health=health, faults=faults)
 
     def _faults(
         self,

@@ -33,7 +33,6 @@ _JWT: Final[Location] = (*_AT, "jwt")
 _ANONYMOUS: Final[Location] = (*_AT, "anonymous")
 _FLAGS: Final[Location] = ("spec", "apiServer", "extraArgs")
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
-# What Go takes for true, in lower case (`strconv.ParseBool`).
 _TRUE: Final = frozenset({"1", "t", "true"})
 _LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")

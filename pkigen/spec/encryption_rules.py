@@ -75,7 +75,9 @@ def _overlaps(spec: ClusterSpec) -> Iterator[SpecFinding]:
             message = f"{quote(text)} is given twice, and the API server does not start: remove it"
             yield SpecFinding(at=at, message=message)
         elif wider is not None:
-            message = f"is a part of {quote(str(wider))}, and the API server does not start: remove one of them"
+            message = (
+                f"is a part of {quote(str(wider))}, and the API server does not start: remove one of them"
+            )
             yield SpecFinding(at=at, message=message)
 
 
