@@ -54,8 +54,8 @@ that is set to another value than it is locked to. A gate of a later version is 
 list, the gate may be gone since earlier.
 
 To the API server, the controller manager and the scheduler all gates may be named with `kube:`, or none;
-they stop at other components, and kubelets and etcd at any (component-base `compatibility/registry.go`). From v1.33
-on they behave as a version that is at most three older (`emulated-version`, apiserver
+they stop at other components, and kubelets and etcd at any (component-base `compatibility/registry.go`).
+From v1.33 on they behave as a version that is at most three older (`emulated-version`, apiserver
 `util/compatibility/version.go`).
 
 | from | what | gates | source |
