@@ -113,7 +113,7 @@ def given_until_now(
 
 def _given_mappings(lock: Lock, inventory: Inventory) -> dict[str, tuple[bytes, ...]]:
     """The mappings of AWS IAM that the last spec asked for, where they were others."""
-    if lock.spec.get("spec", {}).get("iam") == spec_facts(inventory.cluster)["spec"].get("iam"):
+    if lock.said("spec", "iam") == spec_facts(inventory.cluster)["spec"].get("iam"):
         return {}
     try:
         return {MAPPINGS: (mappings(lock.cluster()),)}

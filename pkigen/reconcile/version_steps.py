@@ -40,13 +40,14 @@ class Versions:
     @classmethod
     def recorded(cls, lock: Lock | None) -> Versions | None:
         """What the last spec asked for, as far as this pkigen knows it."""
-        spec = lock.spec.get("spec", {}) if lock is not None else {}
+        if lock is None:
+            return None
         try:
-            kubernetes = parse_version(spec.get("kubernetesVersion"))
+            kubernetes = parse_version(lock.said("spec", "kubernetesVersion"))
         except ValueError:
             return None
-        tag = spec.get("etcd", {}).get("imageTag") or etcd_tag(kubernetes)
-        return cls(kubernetes=kubernetes, etcd=tag_version(tag)[:2])
+        tag = lock.said("spec", "etcd", "imageTag") or etcd_tag(kubernetes)
+        return cls(kubernetes=kubernetes, etcd=tag_version(str(tag))[:2])
 
 
 def version_steps(before: Versions | None, after: Versions | None, paths: Iterable[str]) -> Iterator[str]:

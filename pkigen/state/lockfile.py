@@ -69,6 +69,13 @@ class Lock:
         """What is still listed and has expired."""
         return tuple(each for each in self.revoked if each.is_over(now))
 
+    def said(self, *names: str) -> Any:
+        """What the last spec said at a place; None where nothing, or not what a spec says."""
+        found: Any = self.spec
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
     def cluster(self) -> ClusterSpec:
         """The spec that the directory was last made from.
 

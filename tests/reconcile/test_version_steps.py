@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from pkigen.reconcile.risks import risks
 from pkigen.reconcile.version_steps import Versions, version_steps
 from pkigen.spec.values import parse_version
+from pkigen.state.lockfile import read_lock
+from pkigen.store import Store
 from tests.rotation.test_going_back import risks_of_going_back
 from tests.samples import CP1, World, spec
 
@@ -90,3 +93,31 @@ def test_an_etcd_of_its_own_image(tmp_path: Path) -> None:
     older = made(tmp_path / "prod", etcd={"imageTag": "3.5.24-0"})
     (sentence,) = risks(older.plan(), older.inventory)
     assert "`etcdctl downgrade enable 3.5`" in sentence
+
+
+V1_36 = {"kubernetesVersion": "v1.36.2"}
+
+
+@pytest.mark.parametrize(
+    ("said", "etcd"),
+    [
+        (None, None),
+        ([], None),
+        ({"kubernetesVersion": 5}, None),
+        (V1_36 | {"etcd": None}, (3, 6)),
+        (V1_36 | {"etcd": []}, (3, 6)),
+        (V1_36 | {"etcd": {"imageTag": []}}, (3, 6)),
+        (V1_36 | {"etcd": {"imageTag": 5}}, ()),
+    ],
+)
+def test_a_lock_file_may_say_anything(said: object, etcd: tuple[int, ...] | None, tmp_path: Path) -> None:
+    """Somebody has edited it: then it is no error to be told by a traceback."""
+    world = made(tmp_path / "prod")
+    world.apply()
+    lock = json.loads(world.read("pki.lock"))
+    lock["spec"]["spec"] = said
+    world.path("pki.lock").write_text(json.dumps(lock))
+    with Store.open_reading(world.root) as store:
+        found = Versions.recorded(read_lock(store))
+    assert (found.etcd if found is not None else None) == etcd
+    assert [action.id for action in world.plan().changes] == ["pki.lock"]
