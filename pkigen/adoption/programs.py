@@ -47,6 +47,11 @@ _NAME_THEIR_KUBECONFIG: Final = frozenset({ComponentName.SCHEDULER, ComponentNam
 """Those whose configuration file says which kubeconfig is theirs."""
 _COMPONENTS: Final = {component.value: component for component in ComponentName}
 _VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+# systemd's src/basic/env-file.c, without what follows a closing quote.
+_ASSIGNMENT: Final = re.compile(
+    r"""^[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^\n]*)""",
+    re.MULTILINE | re.DOTALL,
+)
 _ETCD_VARIABLE: Final = "ETCD_"
 _SWITCHES: Final = frozenset(
     {"allocate-node-cidrs", "anonymous-auth", "auto-tls", "client-cert-auth", "peer-auto-tls"}
@@ -280,10 +285,20 @@ def _variables(tree: NodeTree, lines: Iterable[tuple[str, str]]) -> dict[str, st
 
 
 def _assignments(file: FoundFile) -> Iterator[tuple[str, str]]:
-    for word in _split(file.data.decode(errors="replace").replace("\\\n", " ")):
-        name, separator, value = word.partition("=")
-        if separator:
-            yield name, value
+    """The variables of an environment file: what follows is one value, also with spaces and no quotes."""
+    text = file.data.decode(errors="replace").replace("\\\n", " ")
+    return ((name, _unquoted(value)) for name, value in _ASSIGNMENT.findall(text))
+
+
+def _unquoted(value: str) -> str:
+    quote = value[0] if len(value) > 1 and value[0] == value[-1] else ""
+    match quote:
+        case "'":
+            return value[1:-1]
+        case '"':
+            return re.sub(r"\\([\"\\`$])", r"\1", value[1:-1])
+        case _:
+            return re.sub(r"\\(.)", r"\1", value.rstrip())
 
 
 def _split(text: str) -> list[str]:

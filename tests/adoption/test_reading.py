@@ -113,6 +113,32 @@ def test_a_members_settings_may_stand_in_its_environment(tmp_path: Path) -> None
     assert found.flags.value("cert-file") == "/other.pem", "a flag counts more"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "KUBELET_EXTRA_ARGS=--v=2 --node-ip=10.0.0.21 --hostname-override=a.example",
+        'KUBELET_EXTRA_ARGS="--v=2 --node-ip=10.0.0.21 --hostname-override=a.example"',
+        "KUBELET_EXTRA_ARGS = '--v=2 --node-ip=10.0.0.21 --hostname-override=a.example'",
+        'KUBELET_EXTRA_ARGS="--v=2 \\\n--node-ip=10.0.0.21\n--hostname-override=a.example"',
+        "; it's\nA=it's\nKUBELET_EXTRA_ARGS=--v=2 --node-ip=10.0.0.21 --hostname-override=a.example \n",
+        'KUBELET_EXTRA_ARGS=--node-labels=\\"a\\" --node-ip=10.0.0.21 --hostname-override=a.example',
+    ],
+    ids=["plain", "quoted", "single quotes", "several lines", "an apostrophe elsewhere", "escapes"],
+)
+def test_an_environment_file_is_read_as_systemd_reads_it(tmp_path: Path, line: str) -> None:
+    for path, text in {
+        "var/lib/kubelet/config.yaml": "kind: KubeletConfiguration\n",
+        "etc/default/kubelet": f"# from the package\n{line}\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    (tree,) = node_trees(tmp_path)
+    ((found,), unread) = read_programs(tree)
+    assert unread == ()
+    assert found.flags.value("node-ip") == "10.0.0.21"
+    assert found.flags.value("hostname-override") == "a.example"
+
+
 def test_a_file_is_found_where_the_pod_mounts_it(node: AlteredNode) -> None:
     manifest = yaml.safe_load(node.path("manifests/kube-apiserver.yaml").read_text())
     for volume in manifest["spec"]["volumes"]:
