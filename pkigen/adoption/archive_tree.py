@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 LARGEST_ARCHIVE: Final = 1 << 28
 """In bytes, unpacked: /etc/kubernetes of a thousand nodes has less."""
+# Each takes memory here, whether it has content or not.
 _MOST_MEMBERS: Final = 100_000
+# What is unpacked between two looks at the bound.
 _CHUNK: Final = 1 << 20
 _HINT: Final = "make it again with `tar -C / -czf FILE etc/kubernetes var/lib/kubelet/pki`"
 
@@ -100,6 +102,7 @@ class ArchiveTree:
             self._repeat(steps, self._steps(member.linkname))
         elif kind is EntryKind.FILE:
             stream = archive.extractfile(member)
+            # Of a larger one nobody reads the content: its size says that it is none of these (`node_tree`).
             self._contents[steps] = stream.read(LARGEST_CONTENT) if stream is not None else b""
 
     def _steps(self, name: str) -> Steps:

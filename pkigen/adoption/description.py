@@ -237,6 +237,7 @@ class _Describer:
 
     def _endpoint(self) -> str:
         """What kubeconfigs dial that is no node's own address."""
+        # A node's own address is no endpoint for all: it ends with its node.
         own = {str(address) for node in self._nodes for address in node.addresses}
         for login in self._shared_logins():
             url = _split(login.server)

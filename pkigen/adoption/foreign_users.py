@@ -36,6 +36,7 @@ def people(nodes: Iterable[KnownNode]) -> dict[str, FoundKubeconfig]:
                 continue
             name = subject_of(pair.certificate).common_name
             if name and name not in _OWN and not name.startswith(_RESERVED):
+                # The first counts: a second kubeconfig of one person is mostly a copy of it.
                 found.setdefault(name, kubeconfig)
     return dict(sorted(found.items()))
 

@@ -45,6 +45,7 @@ _LOOSE: Final = (".crt", ".pem", ".kubeconfig")
 _OWN: Final = frozenset({"pki.lock", ".pkigen"})
 _TARS: Final = (".tar", ".tar.gz", ".tgz")
 _DEEPEST: Final = 3
+# A whole home directory or file system would take hours; what people gather has its nodes near the top.
 _MOST_DIRECTORIES: Final = 10_000
 # The first header of a tar, which has its mark at 257.
 _START: Final = 512

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Links that lead to each other have no end.
 _MOST_LINKS: Final = 16
 _MOST_ENTRIES: Final = 20_000
+# Nothing of a cluster lies as deep; a loop of bind mounts has no end.
 _DEEPEST: Final = 16
 _SUFFIXES: Final = frozenset(
     {"cer", "cert", "conf", "config", "crt", "csr", "env", "json", "key", "kubeconfig", "pem", "pub"}

@@ -53,6 +53,7 @@ _ASSIGNMENT: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _ETCD_VARIABLE: Final = "ETCD_"
+# Those that are compared with true or false, here and in checks.
 _SWITCHES: Final = frozenset(
     {"allocate-node-cidrs", "anonymous-auth", "auto-tls", "client-cert-auth", "peer-auto-tls"}
     | {"peer-client-cert-auth", "rotate-certificates", "rotate-server-certificates"}
@@ -68,6 +69,7 @@ def read_programs(tree: NodeTree) -> tuple[tuple[Program, ...], tuple[Unread, ..
     programs = list(of_units.values())
     kubelet = _kubelet(tree, of_units.get(ComponentName.KUBELET), unread)
     if kubelet is not None:
+        # What the kubelet's own files add makes another program of the one that its unit starts.
         programs = [each for each in programs if each.component is not ComponentName.KUBELET] + [kubelet]
     manifests = kubelet.flags.value("pod-manifest-path") if kubelet is not None else ""
     programs += _of_pods(tree, manifests or MANIFESTS, unread)
