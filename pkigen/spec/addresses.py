@@ -23,6 +23,7 @@ _PORT: Final = r"(?::([0-9]{1,5}))?"
 _BRACKETED_HOST_PORT: Final = rf"\[([^\[\]\s]+)\]{_PORT}"
 _HOST_PORT: Final = rf"([A-Za-z0-9.-]+){_PORT}"
 _DOTTED_NUMBERS: Final = r"[0-9.]+"
+# Two colons at least, unlike host:port; with dots, since an IPv6 address may end as an IPv4 one does.
 _ADDRESS_LIKE: Final = r"[0-9.]+|[0-9a-f.]*:[0-9a-f:.]*:[0-9a-f:.]*(?:%.*)?"
 _AROUND_HOSTS: Final = frozenset("[]:/@")
 _SCHEME: Final = r"^[a-z][a-z0-9+.-]*://"
@@ -92,6 +93,7 @@ def parse_network(value: object) -> IPNetwork:
     if isinstance(meant, IPv6Network):
         parse_address(str(meant.network_address))  # neither mapped nor with a zone
     prefix = text.partition("/")[2]
+    # Half is but an example of a length: /16, or /64 of IPv6.
     if not prefix:
         msg = f"needs a prefix length, such as {text}/{meant.max_prefixlen // 2}"
         raise ValueError(msg)

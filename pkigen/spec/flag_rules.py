@@ -81,6 +81,7 @@ def flag_fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | Non
         return f"{quote(name)} makes {program} print something and end: remove it"
     known, minor = known_flags(program), spec.spec.kubernetes_version.minor
     own_etcd = spec.spec.etcd.image_tag if program is KnownProgram.ETCD else None
+    # An etcd of one's own is judged by its tag, for it need not be the one of this release of Kubernetes.
     if name in known.at(minor) if own_etcd is None else _etcd_takes(own_etcd, name, known):
         return None
     if name in known.removed:

@@ -24,6 +24,7 @@ _MOST_NODE_MASK_BITS: Final = 16  # PodSubnetNodeMaskMaxDiff
 _NODE_MASK_BITS: Final = {4: 24, 6: 64}  # K/apis/kubeadm/validation/validation.go, getClusterNodeMask
 _MASK: Final = "node-cidr-mask-size"
 _FAMILY_MASKS: Final = {version: f"{_MASK}-ipv{version}" for version in (4, 6)}
+# What people have API servers listen at: a last group with these digits is likely meant as a port.
 _API_PORTS: Final = frozenset({443, 6443, 8443})
 
 

@@ -311,6 +311,7 @@ def _iam_arns(spec: ClusterSpec) -> Iterator[SpecFinding]:
         if first.setdefault(mapping.arn.lower(), index) != index:
             # aws-iam-authenticator keeps one mapping for each ARN, compared in lower case.
             yield SpecFinding(at=at, message="is mapped already: one ARN has one user name")
+        # `arn:PARTITION:SERVICE:…`: aws, aws-cn, aws-us-gov and others, which have no accounts in common.
         partition = mapping.arn.split(":")[1]
         if partition != spec.spec.iam[0].arn.split(":")[1]:
             message = f"is of the partition {partition}, unlike the first: a cluster is in one partition"
@@ -323,7 +324,7 @@ def _iam_usernames(spec: ClusterSpec) -> Iterator[SpecFinding]:
         at: Location = ("spec", "iam", index)
         for variable in _VARIABLE.findall(mapping.username):
             if variable not in _VARIABLES:
-                known = ", ".join(_VARIABLES)
+                known = ", ".join(sorted(_VARIABLES))
                 message = f"has the unknown variable {quote(variable)}: {known} are known"
                 yield SpecFinding(at=(*at, "username"), message=message)
         grants = mapping.cluster_roles or mapping.roles or mapping.rules

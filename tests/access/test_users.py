@@ -80,7 +80,11 @@ MAPPED = "arn: 'arn:aws:iam::111122223333:role/A', username: "
             "'system:masters' is reserved for Kubernetes",
         ),
         ("iam", "{" + MAPPED + "x}, {" + MAPPED + "y}", "is mapped already"),
-        ("iam", "{" + MAPPED + "'x:{{Session}}'}", "unknown variable"),
+        (
+            "iam",
+            "{" + MAPPED + "'x:{{Session}}'}",
+            "'Session': AccessKeyID, AccountID, EC2PrivateDNSName, SessionName,",
+        ),
         ("iam", "{" + MAPPED + "'x:{{SessionName}}', clusterRoles: [view]}", "groups: are missing"),
         ("iam", "{" + MAPPED + "x, roles: [{namespace: n}]}", "grants nothing"),
         ("iam", "{arn: 'x', username: x}", "must be the ARN of"),
