@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ _MOST_NODE_MASK_BITS: Final = 16  # PodSubnetNodeMaskMaxDiff
 _NODE_MASK_BITS: Final = {4: 24, 6: 64}  # K/apis/kubeadm/validation/validation.go, getClusterNodeMask
 _MASK: Final = "node-cidr-mask-size"
 _FAMILY_MASKS: Final = {version: f"{_MASK}-ipv{version}" for version in (4, 6)}
+_LENGTH: Final = re.compile("[1-9][0-9]{0,2}")
 # What people have API servers listen at: a last group with these digits is likely meant as a port.
 _API_PORTS: Final = frozenset({443, 6443, 8443})
 
@@ -84,8 +86,8 @@ def _shares_of_nodes(spec: ClusterSpec, subnet: IPNetwork, at: Location) -> Iter
     bits = _NODE_MASK_BITS[subnet.version]
     if flag is not None:
         text = spec.spec.controller_manager.extra_args[flag].value
-        # Nine digits are enough to be too many; of thousands `int` raises.
-        if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= subnet.max_prefixlen):
+        # No zero in front: pflag's int32 would read octal, and kubeadm's check decimals.
+        if not _LENGTH.fullmatch(text) or int(text) > subnet.max_prefixlen:
             yield SpecFinding(
                 at=(*arguments, flag, "value"),
                 message=f"must be the prefix length of a node's pods, at most {subnet.max_prefixlen}",

@@ -81,6 +81,22 @@ REFUSED = [
         "9:84: spec.controllerManager.extraArgs[1].name: node-cidr-mask-size-ipv4 cannot stand beside node",
     ),
     case(
+        "node-mask-with-a-zero-in-front",
+        spec(
+            "  networking: {podSubnets: [10.0.0.0/16]}\n"
+            '  controllerManager: {extraArgs: [{name: node-cidr-mask-size, value: "024"}]}\n'
+        ),
+        "8:70: spec.controllerManager.extraArgs[0].value: must be the prefix length of a node's",
+    ),
+    case(
+        "node-mask-of-too-many-digits",
+        spec(
+            "  networking: {podSubnets: [10.0.0.0/16]}\n"
+            '  controllerManager: {extraArgs: [{name: node-cidr-mask-size, value: "00000002499"}]}\n'
+        ),
+        "8:70: spec.controllerManager.extraArgs[0].value: must be the prefix length of a node's",
+    ),
+    case(
         "overlap",
         spec("  networking: {podSubnets: [10.96.0.0/16]}\n"),
         "7:29: spec.networking.podSubnets[0]: overlaps the service subnet 10.96.0.0/12: pods and",
