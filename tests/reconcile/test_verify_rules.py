@@ -348,7 +348,7 @@ def test_a_clone_without_private_files(made: tuple[World, Memory]) -> None:
 def test_backups_of_an_encrypted_authority(made: tuple[World, Memory]) -> None:
     world, tree = made
     entry = SimpleNamespace(path="pki/ca.key", action=BackupAction.REPLACED)
-    kept = (SimpleNamespace(id="2026-03-01", entries=(entry,)),)
+    kept = (SimpleNamespace(id="2026-03-01", damage=None, entries=(entry,)),)
     place = ("2026-03-01: pki/ca.key", Reason.NOT_SEALED)
     assert place not in said(world, replace(tree, kept=kept))
     found = said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
@@ -356,7 +356,7 @@ def test_backups_of_an_encrypted_authority(made: tuple[World, Memory]) -> None:
     assert (RECORD_PATH, Anomaly.UNEXPECTED_FILE) not in found
     # What the change has made was not there before it.
     created = SimpleNamespace(path="pki/ca.key", action=BackupAction.CREATED)
-    kept = (SimpleNamespace(id="2026-03-01", entries=(created,)),)
+    kept = (SimpleNamespace(id="2026-03-01", damage=None, entries=(created,)),)
     assert place not in said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
 
 
