@@ -134,9 +134,9 @@ def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 def _unpacked(data: bytes, name: str) -> bytes:
     """The archive itself, at most `LARGEST_ARCHIVE` of it."""
-    make = next((make for mark, make in _COMPRESSIONS.items() if data.startswith(mark)), None)
+    mark = next((mark for mark in _COMPRESSIONS if data.startswith(mark)), None)
     try:
-        result = data if make is None else b"".join(_pieces(make(), data))
+        result = data if mark is None else b"".join(_pieces(mark, data))
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         raise StoreError(f"{name} is damaged: it cannot be unpacked", hint=_HINT) from None
     if len(result) > LARGEST_ARCHIVE:
@@ -144,15 +144,32 @@ def _unpacked(data: bytes, name: str) -> bytes:
     return result
 
 
-def _pieces(decompressor: Any, data: bytes) -> Iterator[bytes]:
+def _pieces(mark: bytes, data: bytes) -> Iterator[bytes]:
+    """What is packed, a piece at a time, and no more than one piece beyond the bound.
+
+    Some programs pack in several streams, which stand behind one another (pbzip2); there may be zeros behind
+    the last one (gzip(1), `pad`).
+    """
     total = 0
+    while data := data.lstrip(b"\0"):
+        if not data.startswith(mark):
+            raise EOFError
+        decompressor = _COMPRESSIONS[mark]()
+        for piece in _of_stream(decompressor, data):
+            total += len(piece)
+            yield piece
+            if total > LARGEST_ARCHIVE:
+                return
+        data = decompressor.unused_data
+
+
+def _of_stream(decompressor: Any, data: bytes) -> Iterator[bytes]:
     # zlib hands back what it has not read yet; the other two keep it, and say so by `needs_input`.
     while data or not getattr(decompressor, "needs_input", True):
         piece = decompressor.decompress(data, _CHUNK)
         data = getattr(decompressor, "unconsumed_tail", b"")
-        total += len(piece)
         yield piece
-        if total > LARGEST_ARCHIVE or decompressor.eof:
+        if decompressor.eof:
             return
         # All of it was given at once: nothing more comes out, and its end was not reached.
         if not piece:

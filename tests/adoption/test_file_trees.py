@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
 import os
 import tarfile
 import tracemalloc
@@ -17,6 +18,7 @@ from pkigen.adoption.node_tree import Mapped, NodeTree
 from pkigen.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pkigen.adoption.file_tree import FileTree
@@ -45,8 +47,16 @@ def node(tree: FileTree) -> NodeTree:
 FILES = archive(member("./etc/kubernetes/admin.conf", b"x"), member("etc/kubernetes/pki/ca.crt", b"y"))
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress])
-def test_an_archive_is_read_as_a_directory_would_be(pack: type[bytes]) -> None:
+def in_streams(pack: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """As pbzip2 packs, and with zeros behind it; the first stream ends with the first member."""
+    return lambda data: pack(data[:1024]) + pack(data[1024:]) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [bytes, gzip.compress, bz2.compress, *map(in_streams, (gzip.compress, bz2.compress, lzma.compress))],
+)
+def test_an_archive_is_read_as_a_directory_would_be(pack: Callable[[bytes], bytes]) -> None:
     tree = ArchiveTree(pack(FILES), name="a.tar")
     assert tree.names(()) == ("etc",)
     assert tree.names(("etc", "kubernetes")) == ("admin.conf", "pki")
@@ -65,6 +75,8 @@ def test_an_archive_is_read_as_a_directory_would_be(pack: type[bytes]) -> None:
         (archive(member("a", kind=tarfile.LNKTYPE, target="b")), "a hard link to what is not in it"),
         (gzip.compress(FILES)[:-20], "damaged|no tar archive"),
         (b"\x1f\x8bnothing", "damaged"),
+        (gzip.compress(FILES[:1024]) + gzip.compress(FILES[1024:])[:-20], "damaged"),
+        (bz2.compress(FILES[:1024]) + b"nothing", "damaged"),
         (b"x" * 2000, "no tar archive"),
     ],
 )
