@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.addresses import parse_node_ip
 from pkigen.spec.findings import NODES, Location, SpecFinding, warning
+from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pkigen.spec.components import ExtraArg
     from pkigen.spec.model import ClusterSpec, Node
 
+_MANAGE: Final[Location] = ("spec", "manage")
 # pkg/apis/core/validation/validation.go, validateNodeTaints; apimachinery IsQualifiedName, IsValidLabelValue
 _WORD: Final = "[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _KEY: Final = rf"(?:[a-z0-9](?:[-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_WORD}"
@@ -40,6 +42,11 @@ def _given(spec: ClusterSpec) -> Iterator[tuple[Location, tuple[ExtraArg, ...], 
     yield ("spec", "kubelet", "extraArgs"), spec.spec.kubelet.extra_args, nodes
     for index, node in enumerate(nodes):
         yield (*NODES, index, "kubeletExtraArgs"), node.kubelet_extra_args, nodes[index : index + 1]
+
+
+def _written(spec: ClusterSpec) -> Iterator[tuple[Location, tuple[ExtraArg, ...], Sequence[Node]]]:
+    """The same, where pkigen writes the flags; elsewhere they are a record, perhaps of a vendor's kubelet."""
+    return _given(spec) if spec.manages(ManagedFiles.KUBELET) else iter(())
 
 
 def _names(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -76,14 +83,16 @@ def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 def _labels(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Labels that a kubelet may give its node: it stops at others."""
-    for at, arguments, _ in _given(spec):
+    for at, arguments, _ in _written(spec):
         for place, argument in enumerate(arguments):
             if argument.name != "node-labels":
                 continue
             for text in filter(None, argument.value.split(",")):
                 fault = _label_fault(text)
                 if fault is not None:
-                    yield SpecFinding(at=(*at, place, "value"), message=f"{quote(text)} {fault}")
+                    yield SpecFinding(
+                        at=(*at, place, "value"), message=f"{quote(text)} {fault}", given=(_MANAGE,)
+                    )
 
 
 def _label_fault(text: str) -> str | None:
@@ -101,7 +110,7 @@ def _label_fault(text: str) -> str | None:
 
 def _taints(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Taints that a node can register with."""
-    for at, arguments, _ in _given(spec):
+    for at, arguments, _ in _written(spec):
         for place, argument in enumerate(arguments):
             if argument.name != "register-with-taints" or not argument.value:
                 continue
@@ -111,10 +120,10 @@ def _taints(spec: ClusterSpec) -> Iterator[SpecFinding]:
                 match = _TAINT.fullmatch(text)
                 if match is None:
                     message = f"{quote(text)} is not a taint KEY=VALUE:EFFECT, and the kubelet stops"
-                    yield SpecFinding(at=here, message=message)
+                    yield SpecFinding(at=here, message=message, given=(_MANAGE,))
                 elif (match[1], match[2]) in seen:
                     message = f"has {match[1]} twice with the effect {match[2]}: no node can register so"
-                    yield SpecFinding(at=here, message=message)
+                    yield SpecFinding(at=here, message=message, given=(_MANAGE,))
                 else:
                     seen.add((match[1], match[2]))
 

@@ -23,6 +23,8 @@ _MOST_SERVICE_HOST_BITS: Final = 20  # MaximumBitsForServiceSubnet; the API serv
 _FEWEST_POD_ADDRESSES: Final = 14  # MinimumAddressesInPodSubnet
 _MOST_NODE_MASK_BITS: Final = 16  # PodSubnetNodeMaskMaxDiff
 _NODE_MASK_BITS: Final = {4: 24, 6: 64}  # K/apis/kubeadm/validation/validation.go, getClusterNodeMask
+_LONGEST_DNS_NAME: Final = 253
+_LONGEST_SERVICE: Final = "kubernetes.default.svc"
 _MASK: Final = "node-cidr-mask-size"
 _FAMILY_MASKS: Final = {version: f"{_MASK}-ipv{version}" for version in (4, 6)}
 _LENGTH: Final = re.compile("[1-9][0-9]{0,2}")
@@ -151,6 +153,17 @@ def _divides(spec: ClusterSpec) -> bool:
     arguments = spec.spec.controller_manager.extra_args
     allocates = last(arguments, "allocate-node-cidrs")
     return allocates is None or arguments[allocates].value != "false"
+
+
+def _domain_length(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """The longest name in the API server's certificate is still a DNS name (RFC 1123 2.1)."""
+    longest = f"{_LONGEST_SERVICE}.{spec.spec.networking.dns_domain}"
+    if len(longest) > _LONGEST_DNS_NAME:
+        yield SpecFinding(
+            at=("spec", "networking", "dnsDomain"),
+            message=f"is too long: {_LONGEST_SERVICE}.<domain> would have {len(longest)} characters; a name "
+            f"may have {_LONGEST_DNS_NAME}; use at most {_LONGEST_DNS_NAME - len(_LONGEST_SERVICE) - 1}",
+        )
 
 
 def _special_ranges(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -297,6 +310,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _service_subnet_sizes,
     _pod_subnet_sizes,
     _node_mask_flags,
+    _domain_length,
     _special_ranges,
     _overlaps,
     _hosts_within_subnets,

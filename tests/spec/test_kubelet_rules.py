@@ -67,6 +67,11 @@ def test_flags_of_all_kubelets_are_looked_at() -> None:
     assert warnings(spec(common("hostname-override", "a"))) == []
 
 
+def test_flags_that_pkigen_does_not_write_may_be_a_vendors() -> None:
+    body = common("node-labels", "node-role.kubernetes.io/gate=") + "  manage: [manifests, addons]\n"
+    assert warnings(spec(body)) == []
+
+
 @pytest.mark.live
 def test_a_real_kubelet_stops_there(tmp_path: Path) -> None:
     program = find("kubelet")

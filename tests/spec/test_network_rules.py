@@ -97,6 +97,11 @@ REFUSED = [
         "8:70: spec.controllerManager.extraArgs[0].value: must be the prefix length of a node's",
     ),
     case(
+        "long-domain",
+        spec(f"  networking: {{dnsDomain: {'a.' * 115}b}}\n"),
+        "7:27: spec.networking.dnsDomain: is too long: kubernetes.default.svc.<domain> would have 254",
+    ),
+    case(
         "overlap",
         spec("  networking: {podSubnets: [10.96.0.0/16]}\n"),
         "7:29: spec.networking.podSubnets[0]: overlaps the service subnet 10.96.0.0/12: pods and",
@@ -153,6 +158,7 @@ WARNED = [
 ]
 
 HARMLESS = {
+    "the longest domain": spec(f"  networking: {{dnsDomain: {'a.' * 114}bc}}\n"),
     "controller manager does not allocate": spec(
         "  networking: {podSubnets: [10.244.0.0/26]}\n"
         '  controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: "false"}]}\n'
