@@ -171,7 +171,7 @@ def _prefix(at: Location, mapping: PrefixedClaim) -> Iterator[SpecFinding]:
 
 def _expression(at: Location, expression: str) -> Iterator[SpecFinding]:
     """What is seen without compiling: the API server does that, and does not start if it cannot."""
-    fault = cel.fault(expression)
+    fault = cel.fault(expression, "user" if "userValidationRules" in at else "claims")
     if fault is not None:
         yield SpecFinding(at=at, message=f"{fault}: the API server could not compile it")
 

@@ -21,6 +21,8 @@ _STRING: Final = re.compile(
 )
 _COMMENT: Final = re.compile(r"//[^\n]*")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|.", re.DOTALL)
+# apiserver pkg/authentication/cel/compile.go: of users there is one variable, of tokens the other.
+_VARIABLES: Final = ("claims", "user")
 _CLOSED_BY: Final = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -40,8 +42,8 @@ def code_of(expression: str) -> str:
     return "".join(found)
 
 
-def fault(expression: str) -> str | None:
-    """A quote or a bracket that is not closed; None says nothing of the rest."""
+def fault(expression: str, variable: str) -> str | None:
+    """An open quote or bracket, or another variable than there is; None says nothing of the rest."""
     if not expression.strip():
         return "is empty"
     awaited: list[str] = []
@@ -53,7 +55,17 @@ def fault(expression: str) -> str | None:
             awaited.append(_CLOSED_BY[character])
         elif character in _CLOSED_BY.values() and (not awaited or awaited.pop() != character):
             return f"has a {character} that nothing opens"
-    return f"lacks a {awaited[-1]}" if awaited else None
+    if awaited:
+        return f"lacks a {awaited[-1]}"
+    other = next((name for name in _VARIABLES if name != variable and _selects_from(expression, name)), None)
+    return f"uses {other}, and only {variable} is there" if other is not None else None
+
+
+def _selects_from(expression: str, name: str) -> bool:
+    """Whether an expression selects of a variable, and no macro (`exists(name, …)`) has made it."""
+    code = code_of(expression)
+    is_own = re.search(rf"[(,]\s*{name}\s*,", code) is not None
+    return not is_own and re.search(rf"(?<![\w.?]){name}\s*[.\[]", code) is not None
 
 
 def names_claim(expression: str, claim: str) -> bool:

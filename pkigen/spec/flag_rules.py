@@ -21,7 +21,13 @@ from pkigen.spec.flag_combinations import (
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote, suggestion
 from pkigen.spec.values import NEWEST_RELEASED, KubernetesVersion
-from pkigen.spec.versions import AUTHORIZATION_FILE_REPLACES_MODE, NOT_RELEASED, etcd_tag, tag_version
+from pkigen.spec.versions import (
+    AUTHORIZATION_FILE_REPLACES_MODE,
+    NOT_RELEASED,
+    STRUCTURED_AUTHORIZATION,
+    etcd_tag,
+    tag_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -196,6 +202,17 @@ def _combinations(spec: ClusterSpec) -> Iterator[SpecFinding]:
         yield finding if is_ours else warning(finding.at, finding.message, *finding.given)
 
 
+def _structured(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """A file of authorizers, where the version reads one."""
+    version = spec.spec.kubernetes_version
+    if spec.spec.api_server.structured_authorization and not STRUCTURED_AUTHORIZATION.holds(version):
+        yield SpecFinding(
+            at=("spec", "apiServer", "structuredAuthorization"),
+            message=f"needs Kubernetes v1.{STRUCTURED_AUTHORIZATION.since} or later",
+            given=(_VERSION,),
+        )
+
+
 def _set_by_pkigen(spec: ClusterSpec) -> Iterator[tuple[str, str]]:
     """Of the flags that pkigen gives the API server by itself, those that exclude or need others."""
     what, directory = spec.spec, spec.spec.certificates.directory
@@ -221,4 +238,5 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _components,
     etcd_gates,
     _combinations,
+    _structured,
 )

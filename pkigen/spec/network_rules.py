@@ -148,6 +148,20 @@ def _faults_of_masks(families: set[int], given: Collection[str]) -> Mapping[str,
     }
 
 
+def _allocation(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Nodes get parts of a Pod subnet only where there is one (core.go, newNodeIpamController)."""
+    arguments = spec.spec.controller_manager.extra_args
+    place = last(arguments, "allocate-node-cidrs")
+    if place is None or spec.spec.networking.pod_subnets or arguments[place].value != "true":
+        return
+    if last(arguments, "cluster-cidr") is None and last(arguments, "controllers") is None:
+        yield SpecFinding(
+            at=("spec", "controllerManager", "extraArgs", place, "value"),
+            message="needs a pod subnet, and the controller manager stops without one: give podSubnets",
+            given=(("spec", "networking", "podSubnets"),),
+        )
+
+
 def _divides(spec: ClusterSpec) -> bool:
     """Whether the controller manager gives each node a part of the pod subnets."""
     arguments = spec.spec.controller_manager.extra_args
@@ -310,6 +324,7 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _service_subnet_sizes,
     _pod_subnet_sizes,
     _node_mask_flags,
+    _allocation,
     _domain_length,
     _special_ranges,
     _overlaps,

@@ -179,3 +179,12 @@ def test_the_api_server_refuses_them(given: str, tmp_path: Path) -> None:
     command = [program, *(f"--{each}" for each in f"{base} {given.format(ca=ca)}".split())]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert TOGETHER[given] in result.stderr.replace("/disable-admission-plugins", "").replace('\\"', '"')
+
+
+def test_a_file_of_authorizers_is_read_from_v1_32_on() -> None:
+    chosen = spec("  apiServer: {structuredAuthorization: true}\n")
+    assert problems(chosen.replace("v1.36.2", "v1.31.4")) == [
+        "7:40: spec.apiServer.structuredAuthorization: needs Kubernetes v1.32 or later"
+    ]
+    assert warnings(chosen.replace("v1.36.2", "v1.32.0")) == []
+    assert warnings(chosen.replace("v1.36.2", "v1.31.4").replace("true", "false")) == []

@@ -97,6 +97,11 @@ REFUSED = [
         "8:70: spec.controllerManager.extraArgs[0].value: must be the prefix length of a node's",
     ),
     case(
+        "nothing to allocate",
+        spec('  controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: "true"}]}\n'),
+        "7:70: spec.controllerManager.extraArgs[0].value: needs a pod subnet, and the controller manager",
+    ),
+    case(
         "long-domain",
         spec(f"  networking: {{dnsDomain: {'a.' * 115}b}}\n"),
         "7:27: spec.networking.dnsDomain: is too long: kubernetes.default.svc.<domain> would have 254",
@@ -158,6 +163,10 @@ WARNED = [
 ]
 
 HARMLESS = {
+    "allocation of a flag's subnet": spec(
+        '  controllerManager: {extraArgs: [{name: allocate-node-cidrs, value: "true"}, '
+        "{name: cluster-cidr, value: 10.1.0.0/16}]}\n"
+    ),
     "the longest domain": spec(f"  networking: {{dnsDomain: {'a.' * 114}bc}}\n"),
     "controller manager does not allocate": spec(
         "  networking: {podSubnets: [10.244.0.0/26]}\n"
