@@ -46,19 +46,25 @@ def fault(expression: str, variable: str) -> str | None:
     """An open quote or bracket, or another variable than there is; None says nothing of the rest."""
     if not expression.strip():
         return "is empty"
+    open_one = _open(code_of(expression))
+    if open_one is not None:
+        return open_one
+    other = next((name for name in _VARIABLES if name != variable and _selects_from(expression, name)), None)
+    return f"uses {other}, and only {variable} is there" if other is not None else None
+
+
+def _open(code: str) -> str | None:
+    """A quote or a bracket that is not closed, or was never opened."""
     awaited: list[str] = []
     # Strings that are closed are `""` by now: a quote that is left is not.
-    for character in code_of(expression).replace('""', ""):
+    for character in code.replace('""', ""):
         if character in "\"'":
             return "has a quote that is not closed"
         if character in _CLOSED_BY:
             awaited.append(_CLOSED_BY[character])
         elif character in _CLOSED_BY.values() and (not awaited or awaited.pop() != character):
             return f"has a {character} that nothing opens"
-    if awaited:
-        return f"lacks a {awaited[-1]}"
-    other = next((name for name in _VARIABLES if name != variable and _selects_from(expression, name)), None)
-    return f"uses {other}, and only {variable} is there" if other is not None else None
+    return f"lacks a {awaited[-1]}" if awaited else None
 
 
 def _selects_from(expression: str, name: str) -> bool:
