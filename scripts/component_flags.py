@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _DATA: Final = Path(__file__).parents[1] / "pkigen" / "spec" / "component_flags.json"
 _LISTED: Final = re.compile(r"^\s+(?:-\w, )?--([A-Za-z0-9][\w.-]*)", re.MULTILINE)
+# pflag's UnquoteUsage: one blank before the type, none after a boolean's name; etcd prints defaults instead.
+_TYPED: Final = re.compile(r"^\s+(?:-\w, )?--([A-Za-z0-9][\w.-]*)(?: (\w+))?(?:   |$)", re.MULTILINE)
+_TYPES: Final = ("bool", "int", "int32", "float", "float32", "duration", "ip")
 _UNKNOWN: Final = ("unknown flag: ", "flag provided but not defined: ")
 _APISERVER, _KCM, _SCHEDULER = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 _KUBELET, _ETCD = "kubelet", "etcd"
@@ -219,7 +222,16 @@ def _component(program: Path) -> dict[str, object]:
         "flags": sorted(known - _flags(leaving)),
         "removed": [*gone, *leaving],
         "added": _groups(program, _COMING),
+        **({} if program.name == _ETCD else {"types": _types(_answer(program))}),
     }
+
+
+def _types(listed: str) -> dict[str, list[str]]:
+    """The flags of each type whose values `spec/flag_values` reads."""
+    found: dict[str, list[str]] = {kind: [] for kind in _TYPES}
+    for name, kind in sorted(_TYPED.findall(listed)):
+        found.get(kind or "bool", []).append(name)
+    return found
 
 
 def _flags(groups: Iterable[dict[str, Any]]) -> set[str]:

@@ -60,6 +60,13 @@ def known_flags(program: KnownProgram) -> KnownFlags:
     return KnownFlags(current=frozenset(entry["flags"]), removed=removed, added=added)
 
 
+@cache
+def flag_types(program: KnownProgram) -> dict[str, str]:
+    """What pflag calls the type of a flag's value, of those whose values `flag_values` reads."""
+    types: dict[str, list[str]] = _components()[program].get("types", {})
+    return {flag: kind for kind, flags in types.items() for flag in flags}
+
+
 def flag_changes() -> list[tuple[KnownProgram, int, list[str], str]]:
     """What is removed since when and why, for the reference: program, minor version, flags, source."""
     return [

@@ -18,6 +18,7 @@ from pkigen.spec.flag_combinations import (
     combinations,
     first_of,
 )
+from pkigen.spec.flag_values import value_fault
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote, suggestion
 from pkigen.spec.values import NEWEST_RELEASED, KubernetesVersion
@@ -159,6 +160,15 @@ def _emulated(spec: ClusterSpec, program: KnownProgram) -> int | None:
     return None
 
 
+def _values(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Values that programs can read."""
+    for program, at, arguments in _given(spec):
+        for place, argument in enumerate(arguments):
+            message = value_fault(program, argument.name, argument.value)
+            if message is not None:
+                yield SpecFinding(at=(*at, place, "value"), message=message)
+
+
 def _components(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Components, and versions to behave as, that programs know; other builds may know others."""
     if spec.spec.allow_unknown_flags:
@@ -234,6 +244,7 @@ def _set_by_pkigen(spec: ClusterSpec) -> Iterator[tuple[str, str]]:
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _release,
     _flags,
+    _values,
     _gates,
     _components,
     etcd_gates,

@@ -16,6 +16,7 @@ from pkigen.spec.compatibility_flags import registry_faults
 from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.flag_combinations import AUTHORIZATION_FLAG, combinations
 from pkigen.spec.flag_rules import flag_fault, gate_fault
+from pkigen.spec.flag_values import value_fault
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.values import NODE_PLACEHOLDER
 from pkigen.spec.versions import AUTHORIZATION_FILE_REPLACES_MODE
@@ -69,6 +70,7 @@ def _unknown(cluster: ClusterSpec, given: Sequence[Flag]) -> Iterator[tuple[tupl
     """Flags and feature gates that the version does not have."""
     for flag in given:
         fault = flag_fault(cluster, KnownProgram.API_SERVER, flag.name)
+        fault = fault or value_fault(KnownProgram.API_SERVER, flag.name, flag.value)
         if fault is not None:
             yield (flag.name,), fault
         for name, setting in feature_gates.pairs(flag.value) if flag.name == feature_gates.FLAG else ():

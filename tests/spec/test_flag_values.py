@@ -1,0 +1,82 @@
+"""Values of flags, as the programs read them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from pkigen.spec.component_flags import KnownProgram
+from pkigen.spec.flag_values import value_fault
+from tests.desired.rendering.reference_programs import find
+from tests.spec.sources import loaded, problems, spec
+
+API_SERVER, CONTROLLER_MANAGER = KnownProgram.API_SERVER, KnownProgram.CONTROLLER_MANAGER
+SCHEDULER, KUBELET = KnownProgram.SCHEDULER, KnownProgram.KUBELET
+VALUES = [
+    *((API_SERVER, "profiling", each, True) for each in ("true", "T", "0", "FALSE")),
+    *((API_SERVER, "profiling", each, False) for each in ("", "yes", "tRUE", "true ", "2")),
+    *((API_SERVER, "audit-log-maxage", each, True) for each in ("0", "-1", "+7", "0x1F", "0b11", "0o17")),
+    *(
+        (API_SERVER, "audit-log-maxage", each, True)
+        for each in ("017", "1_000", "0_7", "9223372036854775807")
+    ),
+    *((API_SERVER, "audit-log-maxage", each, False) for each in ("", "ten", "1.0", "1e3", "08", "1__0")),
+    *((API_SERVER, "audit-log-maxage", each, False) for each in ("_1", "1_", " 1", "9223372036854775808")),
+    *((CONTROLLER_MANAGER, "concurrent-gc-syncs", each, True) for each in ("2147483647", "-2147483648")),
+    *((CONTROLLER_MANAGER, "concurrent-gc-syncs", each, False) for each in ("2147483648", "-2147483649")),
+    *((SCHEDULER, "kube-api-qps", each, True) for each in ("50", "5e1", "-.5", "1.", "Inf", "0x1p4", "1_0")),
+    *((SCHEDULER, "kube-api-qps", each, False) for each in ("", "fast", "5e", "1e999", ".", "50 ", "\u0665")),
+    *(
+        (KUBELET, "node-status-update-frequency", each, True)
+        for each in ("10s", "1h30m", "1.5h", "0", "-.5s")
+    ),
+    *((KUBELET, "node-status-update-frequency", each, True) for each in ("+1ms2us", "2µs", "100ns", "1.s")),
+    *(
+        (KUBELET, "node-status-update-frequency", each, False)
+        for each in ("", "10", "1d", "10 s", "s", "1h 2m")
+    ),
+    *((KUBELET, "node-status-update-frequency", each, False) for each in ("2562048h", "1h-2m", ".s", "10S")),
+    *((API_SERVER, "bind-address", each, True) for each in ("10.0.0.1", "::", " 10.0.0.1 ", "::ffff:1.2.3.4")),
+    *((API_SERVER, "bind-address", each, False) for each in ("10.0.0.01", "fe80::1%eth0", "here", "1.2.3")),
+]
+
+
+@pytest.mark.parametrize(("program", "flag", "value", "is_taken"), VALUES)
+def test_what_is_taken(program: KnownProgram, flag: str, value: str, *, is_taken: bool) -> None:
+    fault = value_fault(program, flag, value)
+    assert (fault is None) == is_taken
+    assert fault is None or f"{program} stops at it" in fault
+
+
+def flags(component: str, *given: tuple[str, str]) -> str:
+    arguments = [{"name": name, "value": value} for name, value in given]
+    return spec(f"  {component}: {{extraArgs: {json.dumps(arguments)}}}\n")
+
+
+def test_it_is_told_at_its_place() -> None:
+    source = flags("scheduler", ("leader-elect", "yes"), ("leader-elect-lease-duration", "15"))
+    first, second = problems(source)
+    assert (
+        "7:61: spec.scheduler.extraArgs[0].value: must be true or false, not 'yes': kube-scheduler" in first
+    )
+    assert "extraArgs[1].value: must be a duration with a unit, such as 30s or 1h30m, not '15'" in second
+
+
+def test_what_nobody_knows_is_not_judged() -> None:
+    """Variables of the Pod, texts, and etcd's flags, whose types its help does not tell."""
+    loaded(flags("apiServer", ("audit-log-maxage", "$(DAYS)"), ("audit-log-path", "anything")))
+    loaded(flags("etcd", ("snapshot-count", "many")))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("program", [API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KUBELET])
+def test_the_programs_agree(program: KnownProgram) -> None:
+    """Flags are read before the version is printed."""
+    path = find(program)
+    for each, flag, value, is_taken in VALUES:
+        if each is program:
+            command = [path, f"--{flag}={value}", "--version"]
+            result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+            assert (flag, value, result.returncode == 0) == (flag, value, is_taken), result.stderr
