@@ -200,6 +200,13 @@ def test_what_is_wrong_with_a_certificate(made: tuple[World, Memory]) -> None:
     found = surveyed(world, loose)[API]
     assert told(found) == (Rewrite, Reason.MODE, (f"{KEY} mode 0644, must be 0600",))
     assert [each.reason for each in found.findings] == [Reason.MODE]
+    for identifier, path, must in (
+        (API, CRT, "0644"),
+        (SCHEDULER, CONF, "0600"),
+        ("ca", "pki/ca.crt", "0644"),
+    ):
+        loose = replace(tree, modes={**tree.modes, path: 0o666})
+        assert of(world, loose, identifier) == (Rewrite, Reason.MODE, (f"{path} mode 0666, must be {must}",))
 
 
 def test_what_is_asked_for(made: tuple[World, Memory]) -> None:
@@ -213,6 +220,7 @@ def test_what_is_asked_for(made: tuple[World, Memory]) -> None:
     assert asked(within=366 * DAY) == (Renew, Reason.EXPIRES_SOON)
     assert asked(within=10 * DAY, days=350) == (Keep, None)
     assert asked(ids=frozenset({ADMIN}), only=True, days=350) == (Keep, None)
+    assert asked(ids=frozenset({API}), only=True, days=350) == (Renew, Reason.EXPIRES_SOON)
 
 
 def test_another_generation_of_its_ca_is_told_from_an_unknown_one(made: tuple[World, Memory]) -> None:
@@ -264,6 +272,10 @@ def test_who_signs_for_whom(made: tuple[World, Memory]) -> None:
     assert of(world, tree.but({CONF: alone}), SCHEDULER, inventory=nodes) == KEPT
     offline = derive(spec(CP1, W1, certificates={"authority": "offline", "caKeys": "offline"}))
     without = tree.but({path: None for path in tree.files if path.endswith("ca.key")})
+    for identifier, path in (("ca", "pki/ca.crt"), (API, CRT)):
+        loose = replace(without.but({KEY: None}), modes={**tree.modes, path: 0o666})
+        inventory = offline if identifier == "ca" else nodes
+        assert of(world, loose, identifier, inventory=inventory)[1] is Reason.MODE
     due = surveyed(world, without, inventory=offline, now=NOW + 350 * DAY)[API]
     assert told(due)[:2] == (Await, Reason.EXPIRES_SOON)
     assert due.action.reissuance.offline  # type: ignore[union-attr]
@@ -391,11 +403,20 @@ def test_a_certificate_that_moves(made: tuple[World, Memory]) -> None:
     unseen = surveyed(world, tree, inventory=by_path, public=True)[SCHEDULER]
     assert told(unseen) == (Rewrite, Reason.LOCATION_CHANGED, (detail,))
     assert unseen.observed is None
+    assert [(each.reason, each.detail) for each in unseen.findings] == [(Reason.LOCATION_CHANGED, detail)]
+    # A key that the node alone has does not move with it.
+    nodes = derive(spec(CP1, W1, certificates={"kubeconfigs": "files", "nodeKeys": "node"}))
+    (alone,) = surveyed(world, tree, inventory=nodes, public=True)[SCHEDULER].action.details
+    assert alone == f"it moves from {CONF} to {item.file}"
     kept = surveyed(world, tree, public=True)
     assert (told(kept[SCHEDULER]), kept[SCHEDULER].observed) == (KEPT, None)
     assert kept[API].observed is not None
-    # Back, from files into the kubeconfig; that what names them stands there is all that a checkout shows.
     certificate, key = embedded(tree.files[CONF])
+    # Where it is in its place, what else stands at the former one is no matter.
+    both = {item.file: certificate, item.file.replace(".crt", ".key"): key}
+    there = replace(tree.but(both), modes={**tree.modes, item.file: 0o644})
+    assert of(world, there, SCHEDULER, inventory=by_path) == KEPT
+    # Back, from files into the kubeconfig; that what names them stands there is all that a checkout shows.
     lock = json.loads(tree.files[layout.LOCK_FILE])
     lock["files"][item.file.replace(".crt", ".key")] = {}
     public = tree.but({item.file: certificate, layout.LOCK_FILE: json.dumps(lock).encode()})

@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pkigen import layout
 from pkigen.crypto.age import Identity
 from pkigen.crypto.cross_certification import cross_certify
-from pkigen.crypto.issuance import Issuer, certificate_pem
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
 from pkigen.crypto.keys import load_private, private_pem, public_pem
+from pkigen.crypto.names import SANs, Subject
+from pkigen.crypto.profiles import Profile
 from pkigen.desired.generations import CA, Phase, Rotations
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCertificate, DesiredCopy, DesiredFile, DesiredKubeconfig
@@ -38,6 +40,7 @@ from tests.samples import CP1, NOW, W1, World, spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.surveyed import Surveyed
@@ -538,8 +541,8 @@ def test_a_cross_certificate(made: tuple[World, Memory]) -> None:
     whole = tree.but({**following, path: certificate_pem(cross)})
     right = replace(whole, modes={**tree.modes, path: 0o644})
 
-    def told(now: Memory, **asked: Any) -> Any:
-        return changes(surveyed(world, now, inventory=inventory, **asked)).get(name)
+    def told(there: Memory, **asked: Any) -> Any:
+        return changes(surveyed(world, there, inventory=inventory, **asked)).get(name)
 
     assert told(right) is None
     digest_of = hashlib.sha256(certificate_pem(cross)).digest()
@@ -547,7 +550,38 @@ def test_a_cross_certificate(made: tuple[World, Memory]) -> None:
     assert told(whole) == (Rewrite, Reason.MODE, (f"{path} mode 0600, must be 0644",))
     assert surveyed(world, whole, inventory=inventory)[name].sha256 == digest_of
     assert told(right.but({path: None})) == (Create, Reason.MISSING, (f"{path} is missing",))
+    assert told(right.but({path: b"none"}))[:2] == (Reissue, Reason.UNREADABLE)
+    detail = f"{path} is not the certificate of pki/ca-next.crt by pki/ca.crt"
     other = told(right.but({path: tree.files["pki/ca.crt"]}))
-    assert other[:2] == (Reissue, Reason.UNKNOWN_ISSUER)
-    gone = told(right.but({"pki/ca-next.crt": None}))
-    assert gone[:2] == (Reissue, Reason.ISSUER_REPLACED)
+    assert other == (Reissue, Reason.UNKNOWN_ISSUER, (detail,))
+    for ca in ("pki/ca", "pki/ca-next"):
+        gone = told(right.but({f"{ca}.crt": None, f"{ca}.key": None}))
+        assert gone == (Reissue, Reason.ISSUER_REPLACED, ("its CA ca is replaced",))
+    # It has ended alone, its CAs were renewed. Where one of them has ended, too, another serves no longer.
+    end, second = NOW + timedelta(days=100), timedelta(seconds=1)
+    before, after = short_lived(old, end), short_lived(new, end)
+
+    def crossed(issuer: Issuer, subject: Issuer) -> bytes:
+        made_by = cross_certify(subject.certificate, issuer=issuer, now=NOW, entropy=os.urandom)
+        return certificate_pem(made_by.certificate)
+
+    ended = (Renew, Reason.EXPIRED, ("has expired, and its CAs were renewed",))
+    for cross_pem in (crossed(before, new), crossed(old, after)):
+        renewed = right.but({path: cross_pem})
+        assert told(renewed, now=end - second) is None
+        assert told(renewed, now=end) == ended
+    for place, ca, cross_pem in (
+        ("pki/ca.crt", before, crossed(before, new)),
+        ("pki/ca-next.crt", after, crossed(old, after)),
+    ):
+        assert told(right.but({path: cross_pem, place: certificate_pem(ca.certificate)}), now=end) is None
+
+
+def short_lived(ca: Issuer, end: datetime) -> Issuer:
+    """The same CA with a certificate that ends earlier."""
+    names = ca.certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    content = CertificateContent(
+        subject=Subject(common_name=str(names[0].value)), sans=SANs(), profile=Profile.CA, validity=end - NOW
+    )
+    made = issue(content, key=ca.key, issuer=None, now=NOW, entropy=os.urandom)
+    return Issuer(certificate=made.certificate, key=ca.key)
