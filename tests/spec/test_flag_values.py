@@ -38,7 +38,7 @@ VALUES = [
         for each in ("", "10", "1d", "10 s", "s", "1h 2m")
     ),
     *((KUBELET, "node-status-update-frequency", each, False) for each in ("2562048h", "1h-2m", ".s", "10S")),
-    *((API_SERVER, "bind-address", each, True) for each in ("10.0.0.1", "::", " 10.0.0.1 ", "::ffff:1.2.3.4")),
+    *((API_SERVER, "bind-address", each, True) for each in ("10.0.0.1", "::", " 10.0.0.1 ", "")),
     *((API_SERVER, "bind-address", each, False) for each in ("10.0.0.01", "fe80::1%eth0", "here", "1.2.3")),
 ]
 
