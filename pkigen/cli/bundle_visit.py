@@ -15,7 +15,7 @@ from pkigen.airgap.carrier.bundle_key import parse_pin
 from pkigen.airgap.carrier.envelope import LARGEST_BUNDLE, Envelope, unwrap
 from pkigen.airgap.carrier.format import BundleKind, Label
 from pkigen.airgap.carrier.media import read_file
-from pkigen.airgap.carrier.paths import IDENTITY, PENDING
+from pkigen.airgap.carrier.paths import IDENTITY, PENDING, RECORD
 from pkigen.airgap.enrolment.identity import identity_of
 from pkigen.airgap.enrolment.join import join
 from pkigen.cli.host import changing, looking
@@ -74,7 +74,7 @@ class Visit:
             raise BundleError(
                 f"this host trusts {known}, not {self.pin}",
                 hint="this host accepts bundles of one cluster; if the cluster has a new bundle "
-                "key, remove /var/lib/pkigen/installed.json first",
+                f"key, remove {self.root / RECORD} first",
             )
         return self.pin or known or ""
 

@@ -350,7 +350,7 @@ def open_directory(
         _say_recovery(store)
         lock = read_lock(store)
         if lock is None and not exists(store, layout.LOCK_FILE):
-            raise _no_cluster(directory, None)
+            raise _lost_lock(directory) if is_begun(store) else _no_cluster(directory, None)
         if lock is not None and not reports_only:
             require_written(store, root=directory)
     if lock is None:
@@ -389,6 +389,13 @@ def _no_cluster(root: Path, spec: Path | None) -> UsageError:
         f"{root} is no cluster's directory: it has no {layout.LOCK_FILE}",
         hint=f"name the cluster's directory{nearest(root)} with -C; "
         f"`pkigen init {named} {dir_option(root)}` makes a new one there",
+    )
+
+
+def _lost_lock(root: Path) -> UsageError:
+    return UsageError(
+        f"{root} has lost its {layout.LOCK_FILE}, by which this goes",
+        hint=f"restore it from Git or from a backup, or have `pkigen apply {dir_option(root)}` make it again",
     )
 
 

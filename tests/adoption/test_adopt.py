@@ -690,6 +690,8 @@ def test_a_directory_in_use_is_left_alone(copy: Path, adopted: Adopted) -> None:
 def test_a_description_alone(copy: Path, adopted: Adopted) -> None:
     assert adopted.adopt(copy, options=("--dry-run",)) == 0
     assert yaml.safe_load(adopted.out)["spec"]["manage"] == []
+    assert adopted.adopt(copy, options=("--dry-run", "-o", "json")) == 2
+    assert (adopted.out, "which is YAML" in adopted.err) == ("", True)
     assert not adopted.root.exists()
 
 

@@ -31,6 +31,16 @@ UNUSED = (
 )
 
 
+def test_a_lost_lock_file_is_made_again_and_no_new_cluster(pkigen: InProcess, tree: Path) -> None:
+    (tree / "pki.lock").unlink()
+    for command in (("verify",), ("status",)):
+        refused = pkigen(*command, "-C", tree)
+        assert (refused.code, refused.error) == (2, f"{tree} has lost its pki.lock, by which this goes")
+        assert f"`pkigen apply -C {tree}` make it again" in refused.hint
+    assert pkigen("apply", "-C", tree, "--yes").code == 0
+    assert pkigen("verify", "-C", tree).code == 0
+
+
 def named(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 

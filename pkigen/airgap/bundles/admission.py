@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.requests import SKEW
 from pkigen.errors import BundleError
-from pkigen.notation import format_duration, timestamp
+from pkigen.notation import format_duration, residual, timestamp
 from pkigen.records import dataclass
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _require_timely(label: Label, now: datetime, max_age: timedelta) -> None:
         )
     if now - label.created > max_age:
         raise BundleError(
-            f"it was made {(now - label.created).days} days ago; {format_duration(max_age)} are allowed",
+            f"it was made {residual(now - label.created)} ago; {format_duration(max_age)} are allowed",
             hint=f"{_UNCHANGED}; make a new one, or allow more with --max-age",
         )
 

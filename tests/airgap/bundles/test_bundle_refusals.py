@@ -78,7 +78,7 @@ def test_each_refusal_has_its_own_message(site: BundleSite, stranger: BundleSite
         "another node": "for another node: worker-2",
         "another key": " is pinned",
         "expired": "expired",
-        "too old": "31 days ago",
+        "too old": "31d ago; 720h are allowed",
         "the future": "in the future of this host's clock",
         "unsigned": "not signed",
         "another cluster": "another cluster: staging, where prod",

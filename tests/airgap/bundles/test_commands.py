@@ -327,6 +327,7 @@ def test_who_is_trusted(journey: Journey, pkigen: InProcess) -> None:
         "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa",
     )
     assert "this host trusts" in result.error
+    assert result.hint.endswith(f" remove {journey.node}/var/lib/pkigen/installed.json first")
 
 
 def test_a_host_without_an_identity(journey: Journey) -> None:
