@@ -108,6 +108,29 @@ def test_the_key_must_be_the_certificates(place: TeamCluster) -> None:
     assert written["users"][0]["user"]["client-key"] == str(place.folder / "ann.key")
 
 
+@pytest.mark.parametrize(
+    ("key_path", "out", "named"),
+    [
+        ("keys/ann.key", "keys/x.conf", "ann.key"),
+        ("keys/ann.key", "x.conf", "keys/ann.key"),
+        ("keys/ann.key", "sub/x.conf", "{here}/keys/ann.key"),
+        ("nowhere/ann.key", "sub/x.conf", "nowhere/ann.key"),
+    ],
+)
+def test_a_key_that_is_named_from_here_is_found_by_kubectl(
+    key_path: str, out: str, named: str, place: TeamCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, here = _key_and_certificate(place, "ann"), place.folder
+    for folder in ("keys", "sub"):
+        (here / folder).mkdir()
+    certificate.with_suffix(".key").rename(here / "keys/ann.key")
+    monkeypatch.chdir(here)
+    options = ("--certificate", certificate, "--key-path", key_path, "--out", out)
+    assert place.run("access", "user", "kubeconfig", *options, "-C", place.tree).code == 0
+    user = yaml.safe_load((here / out).read_text())["users"][0]["user"]
+    assert user["client-key"] == named.format(here=here)
+
+
 def _encrypted() -> bytes:
     key = ec.generate_private_key(ec.SECP256R1())
     form, lock = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")

@@ -67,7 +67,7 @@ def kubeconfig(
     from pkigen.cli.access_sources import trust_bundle
     from pkigen.cli.outputs import write_secret
     from pkigen.cli.session import open_cluster
-    from pkigen.cli.work.user import key_beside, note_certificate, of_certificate, of_token
+    from pkigen.cli.work.user import key_beside, key_meant, note_certificate, of_certificate, of_token
     from pkigen.crypto.service_account_tokens import SERVICE_ACCOUNT_PREFIX
 
     if (certificate is None) == (token_file is None):
@@ -79,7 +79,7 @@ def kubeconfig(
         keys = tuple(service_account_keys(session.inventory, store))
     if certificate is not None:
         folder = out.parent if out is not None else Path()
-        key = Path(key_path) if key_path is not None else key_beside(certificate, folder)
+        key = key_meant(Path(key_path), folder) if key_path else key_beside(certificate, folder)
         found, credential = of_certificate(certificate, session, bundle, key=key, folder=folder)
     else:
         found, credential = of_token(token_file or Path(), session, keys)

@@ -58,8 +58,17 @@ def key_beside(certificate: Path, folder: Path) -> Path:
     if str(certificate) == "-":
         return Path("client.key")
     key = certificate.with_suffix(".key")
-    elsewhere = key.is_file() and key.parent.absolute() != folder.absolute()
-    return key.absolute() if elsewhere else Path(key.name)
+    return _from(folder, key) if key.is_file() else Path(key.name)
+
+
+def key_meant(path: Path, folder: Path) -> Path:
+    """A key as a kubeconfig in this folder names it: from there, or from here where it lies here alone."""
+    return _from(folder, path) if path.is_file() and not (folder / path).is_file() else path
+
+
+def _from(folder: Path, key: Path) -> Path:
+    """How a kubeconfig in a folder names a key that is seen from here."""
+    return key.absolute() if key.parent.absolute() != folder.absolute() else Path(key.name)
 
 
 def of_token(file: Path, session: Session, keys: tuple[bytes, ...]) -> tuple[Credential, dict[str, str]]:
