@@ -333,7 +333,7 @@ def _run(arguments: Sequence[str], invocation: Invocation) -> int:
     return code
 
 
-_FREE_TEXT = frozenset({"--description", "--reason"})
+_FREE_TEXT = frozenset({"--audience", "--description", "--group", "--reason", "--user"})
 """Options whose own commands say what they may hold."""
 
 

@@ -67,7 +67,7 @@ def test_each_look_sees_what_has_changed(
     assert first[2].startswith("17 certificates, 0 expired, next: user:dev1 in ")
     assert second[0].startswith("2027-12-27 03:00:00 UTC")
     assert second[2].startswith("17 certificates, 14 expired")
-    assert third[2] == f"this look failed: {tree} is no cluster's directory: it has no pki.lock"
+    assert third[2] == f"this look failed: {tree} has lost its pki.lock, by which this goes"
     assert third[3], "and what to do"
     assert fourth[2:] == third[2:]
 
