@@ -68,8 +68,8 @@ def version_steps(before: Versions | None, after: Versions | None, paths: Iterab
         )
     elif new < old:
         yield (
-            f"it takes Kubernetes back from v1.{old} to v1.{new}, which is not supported: etcd may hold what "
-            "the older API servers cannot read"
+            f"it takes Kubernetes back from v1.{old} to v1.{new}, which Kubernetes does not support: etcd "
+            "may hold what the older API servers cannot read"
         )
     if after.etcd and after.etcd < before.etcd:
         texts = [".".join(map(str, each)) for each in (before.etcd, after.etcd)]
