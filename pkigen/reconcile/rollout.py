@@ -260,7 +260,10 @@ def restarting(
     """One line of the restart map as a step; `served` is what components must serve then."""
     commands = restart_commands(restart, cluster)
     is_member = restart.member is not None
-    is_waited_for = bool(commands) or restart.effect is Effect.RECREATED
+    # A member that is awaited, or at another address, may be what etcd lacks for a quorum: none is healthy
+    # before it starts there, and that is a later step, which waits for the same.
+    is_awaited = restart.effect in {Effect.ADMITS, Effect.MOVES}
+    is_waited_for = (bool(commands) or restart.effect is Effect.RECREATED) and not is_awaited
     return RolloutStep(
         kind=StepKind.MEMBER if is_member else StepKind.COMPONENT,
         node=restart.node,

@@ -177,6 +177,19 @@ def test_who_comes_later_joins(grow: Any, tmp_path: Path) -> None:
     assert "--endpoints=https://10.0.0.12:2379 " in command
 
 
+def test_nobody_waits_for_a_quorum_that_the_next_step_brings(grow: Any) -> None:
+    """A single member that has added a second one is healthy once that has started, and not before."""
+    grow(1)
+    steps = [step for step in grow(1, 2)["steps"] if step["kind"] in {"member", "component"}]
+    added, started, *_ = steps
+    assert (added["kind"], added["node"], added["health"]) == ("member", "cp-1", None)
+    assert (started["node"], started["component"]) == ("cp-2", "etcd")
+    assert started["health"]["url"] == "http://127.0.0.1:2381/health"
+    # One that goes leaves those behind who are enough by themselves.
+    removed = next(step for step in grow(2)["steps"] if step["kind"] == "member")
+    assert removed["health"] is not None
+
+
 def test_who_leaves_is_removed_first(grow: Any, tmp_path: Path) -> None:
     grow(1, 2, 3, runtime="systemd")
     done = grow(2, 3, runtime="systemd")
