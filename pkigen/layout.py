@@ -52,6 +52,7 @@ AUTHORIZATION_CONFIGURATION = "authorization-config.yaml"
 AUTHORIZATION_WEBHOOK = "authorization-webhook.yaml"
 """The kubeconfig of the webhook that refuses revoked credentials, because it leads nowhere."""
 SA_PRIVATE_KEY = "sa.key"
+CA_PRIVATE_KEY = "ca.key"
 SA_PUBLIC_KEY = "sa.pub"
 
 

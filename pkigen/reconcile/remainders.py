@@ -1,10 +1,11 @@
-"""What a change leaves with people: credentials that work to their end, unless they are revoked.
+"""What a change leaves with people and nodes: credentials that work to their end, unless they are revoked.
 
 What it leaves in the cluster, commands take away (`cluster_changes`).
 """
 
 from __future__ import annotations
 
+import posixpath
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from pkigen import layout
 from pkigen.crypto.ca_fitness import has_signed
 from pkigen.crypto.names import subject_of
-from pkigen.desired.certificates import Holder
+from pkigen.desired.certificates import SUPER_ADMIN, Holder
 from pkigen.desired.generations import CA, InKubeconfig, Slot, ca_location
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.token_checks import observe_token
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from pkigen.desired.items import DesiredCertificate
     from pkigen.reconcile.plan import Action
     from pkigen.state.observed import Reader
+
+
+# No list of what is revoked keeps out who has these.
+_MASTERS = (layout.CA_PRIVATE_KEY, layout.SA_PRIVATE_KEY, SUPER_ADMIN.name)
 
 
 def with_remainders(actions: Iterable[Action], reader: Reader, inventory: Inventory) -> Iterator[Action]:
@@ -51,10 +56,28 @@ def with_remainders(actions: Iterable[Action], reader: Reader, inventory: Invent
 
 
 def _remainders(action: Remove, reader: Reader) -> Iterator[str]:
-    """The credentials that stay with people of what goes here."""
+    """The credentials that stay with people, or with a node, of what goes here."""
+    if action.node is not None and action.id == f"{layout.NODES}/{action.node}":
+        yield from _of_node(action.node, action.paths)
     for path in action.paths:
         if path.startswith(f"{layout.USERS}/"):
             yield from _credential(reader, path)
+
+
+def _of_node(node: str, paths: Iterable[str]) -> Iterator[str]:
+    """What a node that leaves still has on its own disk: nothing here takes it away."""
+    files = {posixpath.basename(path) for path in paths}
+    masters = [name for name in _MASTERS if name in files]
+    if masters:
+        yield (
+            f"the node keeps its files, {', '.join(masters)} among them: wipe it; who has read those is an "
+            "administrator until they are rotated"
+        )
+    else:
+        yield (
+            "the node keeps its files, and its certificates work until they expire: wipe it, or `pkigen "
+            f"access revoke node:{node}`"
+        )
 
 
 def _credential(reader: Reader, path: str) -> Iterator[str]:

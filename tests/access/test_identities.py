@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         ("kube-apiserver", [], "the user 'kube-apiserver' is reserved for Kubernetes"),
         ("system:node:worker-1", [], "is the identity of this cluster's worker-1/kubelet.conf"),
         ("front-proxy-client", [], None),
+        ("", [], "must not be empty"),
+        ("ann", [""], "must not be empty"),
         ("a b ", [], "must not begin or end with a space"),
         ("x" * 65, [], "65 characters"),
         ("ann", ["a\u200bb"], "must be one line of printable text, without U+200B"),

@@ -129,7 +129,7 @@ def test_a_kubeconfig_instead(place: TeamCluster) -> None:
             ["--service-account", "web/x", "--validity", "8761h"],
             "longer than 8760h, the limit of this cluster",
         ),
-        (["--service-account", "web/x", "--audience", ""], "what follows `--audience` is empty"),
+        (["--service-account", "web/x", "--audience", ""], "--audience must be printable text"),
         (["--service-account", "web/x", "--audience", "a\nb"], "--audience must be printable text"),
     ],
 )

@@ -65,6 +65,31 @@ def test_what_stays_of_somebody_who_goes(pkigen: InProcess, tree: Path) -> None:
     ]
 
 
+def test_what_stays_on_a_node_that_goes(pkigen: InProcess, tmp_path: Path) -> None:
+    """A worker can be revoked; nothing but a rotation helps against who has a control plane's keys."""
+    tree, after = tmp_path / "tree", tmp_path / "after.yaml"
+    more = (
+        "    - {name: cp-9, roles: [control-plane], addresses: [10.0.0.19]}\n"
+        "    - {name: w-9, roles: [worker], addresses: [10.0.0.29]}\n"
+    )
+    (tmp_path / "before.yaml").write_text(NODES + more)
+    after.write_text(NODES)
+    assert pkigen("init", tmp_path / "before.yaml", "-C", tree).code == 0
+    result = pkigen("plan", after, "-C", tree, "--full")
+    _, worker = lines_below(result, "- remove nodes/w-9")
+    assert worker.endswith("work until they expire: wipe it, or `pkigen access revoke node:w-9`")
+    assert pkigen("access", "revoke", "node:w-9", "--reason", "gone", "--dry-run", "-C", tree).code == 0
+    _, control_plane = lines_below(result, "- remove nodes/cp-9")
+    assert control_plane == (
+        "the node keeps its files, ca.key, sa.key among them: wipe it; who has read those is an "
+        "administrator until they are rotated"
+    )
+    # Nobody is told to copy anything to it afterwards.
+    assert pkigen("apply", after, "-C", tree, "--yes", "--force").code == 0
+    told = pkigen("next", "-C", tree).out
+    assert "-9" not in told
+
+
 PROXY = "  authentication: {proxies: [{name: gate}]}\n"
 
 
