@@ -190,7 +190,7 @@ def test_every_node_has_the_step_before(step: RotationStep, state: str, earlier:
     # What is seen outweighs what is believed.
     assert against(vouched, step, live("etcd on cp-1: old", "kubelet on cp-1: old")) == (
         f"not every endpoint serves its {served} certificate: etcd on cp-1: old",
-        f"follow the runbook of {earlier} there, and check again with `pkigen verify --live`",
+        f"follow the runbook of {earlier} there, and check again with `pkigen verify --live -C prod`",
     )
     assert against(unsaid, PREPARE) is None
 

@@ -21,7 +21,7 @@ from pkigen.crypto.issuance import CertificateContent, Issuer, fingerprint, issu
 from pkigen.crypto.keys import load_private
 from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.profiles import Profile
-from pkigen.rotation import live
+from pkigen.rotation import live, phases
 from pkigen.rotation.live import Flaw, ServedIdentity, Sight
 from pkigen.state.ledger import Event, LedgerEntry, appended
 from tests.rotation.phases import Photograph
@@ -129,7 +129,7 @@ def test_the_words_of_what_is_published() -> None:
     assert [*Sight] == ["current", "old", "unknown", "unreachable"]
     flaws = ["unreachable", "old-certificate", "unknown-certificate", "name-missing", "untrusted", "expired"]
     assert [*Flaw] == [*flaws, "not-yet-valid"]
-    assert frozenset({"ca", "etcd-ca"}) == live.OBSERVABLE
+    assert frozenset({"ca", "etcd-ca"}) == phases.OBSERVABLE
 
 
 # -- a look -------------------------------------------------------------------------------------------------
