@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Point = TypeVar("Point")
 
 _FAULTS = os.environ.get("PKIGEN_FAULTS", "")
+_NO_LOCK = re.compile("it has no pki[.]lock|has lost its pki[.]lock")
 
 
 def wanted(default: int) -> int:
@@ -96,7 +98,7 @@ class Scene:
         if not root.exists():
             return "old" if not self.old else "broken: the tree is gone"
         status = pkigen("status", "-C", root)
-        if status.code != 0 and (self.old or "it has no pki.lock" not in status.error):
+        if status.code != 0 and (self.old or not _NO_LOCK.search(status.error)):
             return f"broken: {status.err}"
         files = files_of(root)
         if files == self.old:

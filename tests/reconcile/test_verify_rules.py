@@ -348,7 +348,7 @@ def test_a_clone_without_private_files(made: tuple[World, Memory]) -> None:
 def test_backups_of_an_encrypted_authority(made: tuple[World, Memory]) -> None:
     world, tree = made
     entry = SimpleNamespace(path="pki/ca.key", action=BackupAction.REPLACED)
-    kept = (SimpleNamespace(id="2026-03-01", damage=None, entries=(entry,)),)
+    kept = (SimpleNamespace(id="2026-03-01", entries=(entry,), damage=""),)
     place = ("2026-03-01: pki/ca.key", Reason.NOT_SEALED)
     assert place not in said(world, replace(tree, kept=kept))
     found = said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
@@ -356,8 +356,12 @@ def test_backups_of_an_encrypted_authority(made: tuple[World, Memory]) -> None:
     assert (RECORD_PATH, Anomaly.UNEXPECTED_FILE) not in found
     # What the change has made was not there before it.
     created = SimpleNamespace(path="pki/ca.key", action=BackupAction.CREATED)
-    kept = (SimpleNamespace(id="2026-03-01", damage=None, entries=(created,)),)
+    kept = (SimpleNamespace(id="2026-03-01", entries=(created,), damage=""),)
     assert place not in said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
+    # Nobody knows what one without its manifest holds.
+    kept = (SimpleNamespace(id="2026-03-01", entries=(), damage="manifest.json is missing"),)
+    found = said(world, replace(tree.but({RECORD_PATH: b"{}"}), kept=kept))
+    assert found["2026-03-01: whatever its damaged manifest named", Reason.NOT_SEALED][0] is FINDING
 
 
 def test_the_service_account_key_is_no_cas(made: tuple[World, Memory]) -> None:
