@@ -13,7 +13,6 @@ from pkigen.cli.document import document
 from pkigen.cli.options import FirstDirectoryOption, Format, FormatOption
 from pkigen.cli.system import directory_of, system_of
 from pkigen.distributions.names import Distribution
-from pkigen.errors import UsageError
 from pkigen.layout import PUBLIC_MODE, SPEC_FILE
 
 app = typer.Typer(add_completion=False)
@@ -99,6 +98,7 @@ def adopt(
         left_out_notes,
         record,
         require_fitting,
+        require_form,
         say_taken,
     )
     from pkigen.desired.inventory import derive
@@ -112,8 +112,7 @@ def adopt(
     system = system_of(context)
     given = [*(sources or ()), *(from_tar or ())]
     require_fitting(distribution, name, kubeadm_config)
-    if dry_run and output is Format.JSON:
-        raise UsageError("--dry-run prints the spec, which is YAML", hint="leave -o out")
+    require_form(output, dry_run=dry_run)
     if distribution is not None:
         order = AuthorityOrder(
             distribution=distribution, sources=given, name=name, version=kubernetes_version, dry_run=dry_run

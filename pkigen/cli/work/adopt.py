@@ -14,6 +14,7 @@ from pkigen.adoption.kubeadm_record import KubeadmRecord, read_record
 from pkigen.adoption.recorded import record_beside
 from pkigen.adoption.topology import kubelet_name
 from pkigen.cli.console import say_line
+from pkigen.cli.options import Format
 from pkigen.cli.reports.plan_lines import advice_line
 from pkigen.distributions.names import Distribution
 from pkigen.errors import AdoptionError, UsageError
@@ -44,6 +45,16 @@ def left_out_notes(left: Iterable[Spot]) -> Iterator[str]:
     more = f" and {rest} more" if rest > 0 else ""
     if spots:
         yield f"not taken over, and not renewed here: {', '.join(named)}{more}"
+
+
+def require_form(output: Format, *, dry_run: bool) -> None:
+    """See that a dry run is not asked for in a form that the spec does not have.
+
+    Raises:
+        UsageError: It is.
+    """
+    if dry_run and output is Format.JSON:
+        raise UsageError("--dry-run prints the spec, which is YAML", hint="leave -o out")
 
 
 def require_fitting(distribution: Distribution | None, name: str | None, config: Path | None) -> None:
