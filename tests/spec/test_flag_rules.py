@@ -125,7 +125,8 @@ REFUSED = [
 ]
 
 TAKEN = [
-    case("logging", extra("apiServer", "v", "vmodule", "logging-format", "log_flush_frequency")),
+    case("logging", extra("apiServer", "v", "vmodule", "logging-format")),
+    case("with-underscores", extra("apiServer", "log_flush_frequency").replace("value: x", "value: 5s")),
     case(
         "feature-gates",
         extra("kubelet", "feature-gates", "v").replace("value: x", "value: AllAlpha=false", 1),
