@@ -112,6 +112,13 @@ SLOW_PLACES = {
     "tests/cli/test_pull_requests.py": "two clones of one Git repository",
     "tests/cli/test_terminal.py": "terminals, signals, pipes",
     "tests/cli/test_watch.py": "`status --watch`",
+    "tests/cli/test_streams.py": "standard streams that are closed or full",
+    "tests/cli/test_verify_and_rollback.py": "`verify` and `rollback` as commands",
+    "tests/cli/test_recorded_templates.py": "templates that are remembered",
+    "tests/cli/test_restart_script.py": "scripts that restart components, run",
+    "tests/spec/test_loader.py::test_a_pipe_is_read_to_its_end": "specs that come slowly",
+    "tests/spec/test_loader.py::test_a_pipe_without_a_writer_is_not_waited_for": "specs that never come",
+    "tests/store/test_lock.py::test_a_reader_gives_up_after_two_seconds": "readers that wait",
 }
 """What a quick check leaves out beside the markers: folders, files, and single tests (with `::`)."""
 ROOMY = 2 << 30
