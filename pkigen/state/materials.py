@@ -114,10 +114,12 @@ class Materials:
         words = {hashlib.sha256(word).digest(): word for word in set(_WORDS.findall(text))}
         found = []
         for slot in rotations.slots(ENCRYPTION_KEY):
-            content = self._read(encryption_key_path(slot))
+            path = encryption_key_path(slot)
+            content = self._read(path)
             sealed = self._sealed(content) if content is not None else None
-            # The digest finds the key in a node's file, without opening the authority.
-            word = words.get(sealed.sha256) if sealed is not None else content
+            # The digest finds the key in a node's file, without opening the authority. What the record
+            # does not know, and is no key by itself, is none.
+            word = words.get(sealed.sha256) if sealed is not None else self.secret(path, ENCRYPTION_KEY_SIZE)
             if word is None:
                 return None
             found.append(word)

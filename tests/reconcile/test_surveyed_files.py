@@ -332,6 +332,21 @@ def test_the_keys_of_secrets_are_found_in_the_nodes_file(made: tuple[World, Memo
     assert tree.files["pki/encryption.key"].decode() not in str(lost[SECRETS].action.diff)
 
 
+@pytest.mark.parametrize("more", [b"x", None])
+def test_a_key_of_secrets_that_is_damaged_is_said_to_be(
+    more: bytes | None, made: tuple[World, Memory]
+) -> None:
+    """Sealed and changed, or something else in its place: as in an authority that lies open."""
+    world, tree = made
+    path = "pki/encryption.key"
+    for now in (tree, sealed(tree)):
+        text = b"none" if more is None else now.files[path] + more
+        assert changes(surveyed(world, now.but({path: text}))) == {
+            "encryption-key": (Reissue, Reason.UNREADABLE, (f"{path} is not 32 bytes in base64",)),
+            SECRETS: (Rewrite, Reason.CONTENT_CHANGED, (f"{SECRETS} {DIFFERS}",)),
+        }
+
+
 def test_secrets_that_are_encrypted_with_a_key_that_is_to_be_made(made: tuple[World, Memory]) -> None:
     world, tree = made
     found = surveyed(world, tree.but({"pki/encryption.key": None}))
