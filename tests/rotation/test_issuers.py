@@ -106,6 +106,28 @@ def test_a_ca_that_is_written_down_stays_as_it_is(
     assert [each[: len(RISK + what)] for each in found] == ([RISK + what] if is_risk else [])
 
 
+@pytest.mark.parametrize("authority", [None, "cluster"])
+def test_where_no_certificate_is_written_down_there_is_no_risk(authority: str | None) -> None:
+    reader = Photograph({"pki/ca.crt": pem("current").encode()})
+    cluster = inventory(authority, {"ca": PREPARED})
+    assert list(issuer_risks(cluster, reader, ("ca",), RotationStep.PROMOTE)) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "file", "way_out"),
+    [
+        ("ca", "pki/ca.crt", "write certificateAuthority: cluster"),
+        ("etcd-ca", "pki/etcd/ca.crt", "add the other generation's"),
+        ("front-proxy-ca", "pki/front-proxy-ca.crt", "add the other generation's"),
+    ],
+)
+def test_the_way_out_is_the_clusters_name_for_its_ca_alone(what: str, file: str, way_out: str) -> None:
+    current = pem("current")
+    reader = Photograph({file: current.encode()})
+    (risk,) = issuer_risks(inventory(current, {}), reader, (what,), RotationStep.PREPARE)
+    assert risk.endswith(f"the server of {URL} once its certificate is of the other generation; {way_out}")
+
+
 def test_a_step_shows_both(tmp_path: Path) -> None:
     nodes = {"nodes": SMALL["nodes"][:1]}
     workshop = Workshop(place=tmp_path).made(
