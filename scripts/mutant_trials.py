@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from contextlib import contextmanager, suppress
@@ -200,7 +201,10 @@ class Trials:
     def _try_unchanged(self, session: pytest.Session, record: Path) -> bool:
         session.config.pluginmanager.register(self._entered)
         sys.setprofile(self._entered.profile)
+        # What a test has done by threads that it starts, it enters too.
+        threading.setprofile(self._entered.profile)
         passed = _pass(session.items)
+        threading.setprofile(None)
         sys.setprofile(None)
         tests = self._entered.tests_by_function(session.items)
         seconds = sum(self._entered.seconds.values())

@@ -36,13 +36,22 @@ def is_too_large(value: int) -> bool:
 
 def unseen() -> str:
     return "unseen"
+
+def is_nothing(value: int) -> bool:
+    return value == 0
 """
 TEST_OF_LIMITS = """
-from pkigen.limits import is_too_large
+from concurrent.futures import ThreadPoolExecutor
+
+from pkigen.limits import is_nothing, is_too_large
 
 def test_limit() -> None:
     assert is_too_large(4)
     assert not is_too_large(2)
+
+def test_in_threads() -> None:
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(is_nothing, [0, 1])) == [True, False]
 """
 
 
@@ -108,5 +117,5 @@ def test_survivors_are_told_from_what_is_noticed(tmp_path: Path) -> None:
         "1: line 2: 3  ->  2",
         "3: line 6: value > LIMIT  ->  value >= LIMIT",
         "4: line 9: 'unseen'  ->  'XXunseen'",
-        "pkigen/limits.py: 3 of 5 survived; it has 5 mutants",
+        "pkigen/limits.py: 3 of 9 survived; it has 9 mutants",
     ], done.stderr
