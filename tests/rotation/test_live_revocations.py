@@ -1,4 +1,4 @@
-"""What API servers say of the list of revoked credentials: stand-ins, and a real TLS server."""
+"""What API servers say of the list of revoked credentials: a real clock, and a real TLS server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from pkigen.desired.endpoints import Endpoint
 from pkigen.desired.inventory import derive
-from pkigen.desired.revocations import CredentialId, Revocation, RevocationList, marker
-from pkigen.rotation.live_revocations import Hold, Reviewer, ServerList, ask_all
+from pkigen.desired.revocations import CredentialId, Revocation, RevocationList
+from pkigen.rotation.live_revocations import Reviewer, ask_all
 from pkigen.spec.model import ClusterSpec
 from pkigen.store import Store
 from tests.rotation.phases import SMALL, Workshop
@@ -27,93 +27,8 @@ if TYPE_CHECKING:
 
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
-LIST = tuple(
-    Revocation(
-        credential=CredentialId.parse(credential),
-        of=whose,
-        reason="stolen",
-        revoked=NOW + timedelta(hours=number),
-        expires=None,
-    )
-    for number, (credential, whose) in enumerate(
-        [("JTI=a", "serviceaccount:web:bot"), ("USER=system:node:worker-1", "node:worker-1"), ("JTI=b", "x")]
-    )
-)
-MARKER = str(marker(LIST))
 Answer = dict[str, Any]
 CLUSTER = ClusterSpec.model_validate({"metadata": {"name": "prod"}, "spec": SMALL})
-
-
-def asked(body: Answer) -> str:
-    """The credential that a review is about."""
-    spec = body["spec"]
-    if "extra" not in spec:
-        return f"USER={spec['user']}"
-    ((credential,),) = spec["extra"].values()
-    return str(credential)
-
-
-def review(*, denied: bool) -> Answer:
-    return {"kind": "SubjectAccessReview", "status": {"allowed": False, "denied": denied}}
-
-
-def held(
-    workshop: Workshop, ask: Callable[[Endpoint, Answer], Answer], revoked: tuple[Revocation, ...] = LIST
-) -> dict[str, ServerList]:
-    inventory = derive(CLUSTER, revocations=RevocationList(active=revoked))
-    with Store.open_reading(workshop.tree) as store:
-        found = ask_all(inventory, store, within=timedelta(seconds=2), ask=ask)
-    return {each.node: each for each in found}
-
-
-def test_who_has_the_list_denies_its_marker(workshop: Workshop) -> None:
-    found = held(workshop, lambda _, body: review(denied=asked(body) == MARKER))
-    assert {each.hold for each in found.values()} == {Hold.CURRENT}
-    assert found.keys() == {node.name for node in CLUSTER.control_plane}
-
-
-def test_nothing_is_asked_where_nothing_is_revoked(workshop: Workshop) -> None:
-    def ask(_endpoint: Endpoint, _body: Answer) -> Answer:
-        raise AssertionError
-
-    assert held(workshop, ask, ()) == {}
-
-
-def test_who_has_an_older_list_is_told_of_what_still_passes(workshop: Workshop) -> None:
-    found = held(workshop, lambda _, body: review(denied=asked(body) == "JTI=a"))
-    for each in found.values():
-        assert each.hold is Hold.BEHIND
-        assert "still lets pass JTI=b of x, USER=system:node:worker-1 of node:worker-1:" in each.detail
-
-
-def test_who_has_a_longer_list_has_another_one(workshop: Workshop) -> None:
-    found = held(workshop, lambda _, body: review(denied=asked(body) != MARKER))
-    for each in found.values():
-        assert (each.hold, "another list than this one" in each.detail) == (Hold.BEHIND, True)
-
-
-def _raising(error: Exception) -> Callable[[Endpoint, Answer], Answer]:
-    def ask(_endpoint: Endpoint, _body: Answer) -> Answer:
-        raise error
-
-    return ask
-
-
-@pytest.mark.parametrize(
-    ("ask", "why"),
-    [
-        (_raising(ConnectionRefusedError(111, "Connection refused")), "connection refused"),
-        (_raising(ValueError("it answers 403 forbidden")), "it answers 403 forbidden"),
-        (_raising(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x")), "wrong"),
-        (lambda _, __: {"kind": "Status"}, "no subjectaccessreview"),
-        (lambda _, __: {"kind": "SubjectAccessReview"}, "no subjectaccessreview"),
-    ],
-)
-def test_who_does_not_answer_is_not_known(
-    ask: Callable[[Endpoint, Answer], Answer], why: str, workshop: Workshop
-) -> None:
-    for each in held(workshop, ask).values():
-        assert (each.hold, why in each.detail) == (Hold.UNKNOWN, True), each
 
 
 def test_nobody_is_waited_for_longer_than_that(workshop: Workshop) -> None:
@@ -121,11 +36,16 @@ def test_nobody_is_waited_for_longer_than_that(workshop: Workshop) -> None:
 
     def ask(_endpoint: Endpoint, _body: Answer) -> Answer:
         release.wait(60)
-        return review(denied=True)
+        return {}
 
-    found = held(workshop, ask)
+    token = Revocation(
+        credential=CredentialId.parse("JTI=a"), of="x", reason="stolen", revoked=NOW, expires=None
+    )
+    inventory = derive(CLUSTER, revocations=RevocationList(active=(token,)))
+    with Store.open_reading(workshop.tree) as store:
+        found = ask_all(inventory, store, within=timedelta(seconds=2), ask=ask)
     release.set()
-    assert {each.detail for each in found.values()} == {"no answer within 2 s"}
+    assert {each.detail for each in found} == {"no answer within 2 s"}
 
 
 # -- over TLS ------------------------------------------------------------------------------------------------
