@@ -13,6 +13,7 @@ from pkigen.desired.connections import Peer
 from pkigen.desired.file_references import https_urls, sni_pairs
 from pkigen.desired.readers import ComponentName
 from pkigen.records import dataclass
+from pkigen.spec.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _KUBELET_PKI: Final = "/var/lib/kubelet/pki"
 _KUBEADM_CA: Final = "/etc/kubernetes/pki/ca.crt"
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 USER_OF: Final = "who uses "
 """What stands before a kubeconfig in the name of whoever has it."""
 _PODS: Final = Peer(component="Pods", node=None)

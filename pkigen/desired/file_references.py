@@ -16,6 +16,7 @@ from pkigen.desired.command_lines import CommandLines
 from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, ca_id
 from pkigen.desired.readers import ComponentName
 from pkigen.records import dataclass
+from pkigen.spec.addresses import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -242,13 +243,12 @@ def members_at(host: str, cluster: ClusterSpec, node: Node) -> tuple[Node, ...]:
     return tuple(
         member
         for member in cluster.etcd_members
-        if (host in _LOOPBACK and member.name == node.name)
+        if (host in LOOPBACK and member.name == node.name)
         or host in {member.name, *map(str, member.addresses), *member.cert_sans}
     )
 
 
 _RESOURCE = re.compile(r"[^,;#]*#")  # `group/resource#URL;URL` (--etcd-servers-overrides)
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def _strangers(line: EffectiveFlags, flag: str, cluster: ClusterSpec) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pkigen.desired.items import (
 from pkigen.desired.readers import ComponentName, ReadBy, Reading
 from pkigen.desired.rendering.flags import last_value
 from pkigen.records import dataclass
+from pkigen.spec.flag_values import is_true
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.versions import client_go_reads_ca_files_again
 
@@ -154,13 +155,11 @@ def own_kubelet_certificate(cluster: ClusterSpec, node: Node) -> str | None:
     extra = (*cluster.spec.kubelet.extra_args, *node.kubelet_extra_args)
     # A flag counts more than the configuration file.
     renews = last_value(extra, "rotate-certificates") or str(cluster.spec.kubelet.rotate_certificates)
-    if renews.lower() not in _TRUE:
+    if not is_true(renews):
         return None
     return f"{last_value(extra, 'cert-dir') or layout.KUBELET_PKI_DIRECTORY}/kubelet-client-current.pem"
 
 
-_TRUE = frozenset({"1", "t", "true"})
-"""What Go's `strconv.ParseBool` takes for true, in lower case."""
 Running = tuple[ComponentName, str]
 """A component on a node."""
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from pkigen.spec.values import parse_dns_name, text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pkigen.notation import IPAddress
 
 IPNetwork = IPv4Network | IPv6Network
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+"""What people call the host that a program runs on."""
 _LAST_PORT: Final = 65535
 _BROADCAST: Final = IPv4Address("255.255.255.255")
 _PORT: Final = r"(?::([0-9]{1,5}))?"
@@ -184,3 +189,14 @@ def parse_endpoint_url(value: str) -> str:
         raise ValueError("must be a URL such as https://10.0.0.31:2379")
     parse_host_port(match[1])
     return value
+
+
+def urls_without_tls(text: str) -> Iterator[str]:
+    """The URLs of a flag of etcd, or about it, that have no TLS and lead beyond the node."""
+    for url in filter(None, text.split(",")):
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:
+            continue
+        if url.startswith("http://") and host not in LOOPBACK:
+            yield url

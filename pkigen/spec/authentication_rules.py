@@ -15,6 +15,7 @@ from pkigen.spec.authentication import PrefixedClaim
 from pkigen.spec.feature_gates import FLAG, chosen
 from pkigen.spec.findings import Location, SpecFinding, last, repeats, warning
 from pkigen.spec.flag_combinations import AUTHENTICATION_FLAG
+from pkigen.spec.flag_values import is_true
 from pkigen.spec.model import ManagedFiles, Runtime
 from pkigen.spec.translation import quote
 from pkigen.spec.user_rules import is_reserved_user
@@ -33,7 +34,6 @@ _JWT: Final[Location] = (*_AT, "jwt")
 _ANONYMOUS: Final[Location] = (*_AT, "anonymous")
 _FLAGS: Final[Location] = ("spec", "apiServer", "extraArgs")
 _VERSION: Final[Location] = ("spec", "kubernetesVersion")
-_TRUE: Final = frozenset({"1", "t", "true"})
 _LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LONGEST_SUBDOMAIN: Final = 253
@@ -321,7 +321,7 @@ def _anonymous_flag(spec: ClusterSpec) -> Iterator[SpecFinding]:
     flag = last(spec.spec.api_server.extra_args, "anonymous-auth")
     if flag is None or spec.spec.runtime is not Runtime.STATIC_PODS:
         return
-    if spec.spec.api_server.extra_args[flag].value.lower() not in _TRUE:
+    if not is_true(spec.spec.api_server.extra_args[flag].value):
         message = f"{_WHY}: with spec.authentication.anonymous {' and '.join(_PROBED)} stay open"
         yield warning((*_FLAGS, flag), message, ("spec", "runtime"))
 

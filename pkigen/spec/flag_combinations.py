@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from pkigen.records import dataclass
+from pkigen.spec.flag_values import is_true
 from pkigen.spec.versions import REQUEST_HEADER_OVERLAP
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _signing(given: Given) -> Iterator[Combination]:
 
 def _encryption(given: Given) -> Iterator[Combination]:
     """Nothing is reloaded that is not there."""
-    if given.value(_RELOAD).lower() in {"1", "t", "true"} and not given.value(_ENCRYPTION):
+    if is_true(given.value(_RELOAD)) and not given.value(_ENCRYPTION):
         yield Combination(flags=(_RELOAD,), message=f"{_RELOAD!r} needs {_ENCRYPTION}: set spec.encryption")
 
 

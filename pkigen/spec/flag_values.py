@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pkigen.spec.component_flags import KnownProgram
 
+_TRUE: Final = frozenset({"1", "t", "true"})
 # strconv.ParseInt with base 0: a zero in front is octal, and underscores stand between digits only.
 _INTEGER: Final = re.compile(
     r"(?P<sign>[+-]?)(?:0[xX](?P<x>(?:_?[0-9a-fA-F])+)|0[bB](?P<b>(?:_?[01])+)|0[oO]?(?P<o>(?:_?[0-7])+)"
@@ -46,6 +47,11 @@ def value_fault(program: KnownProgram, name: str, value: str) -> str | None:
         return None
     reads, meant = _KINDS[kind]
     return None if reads(value) else f"must be {meant}, not {quote(value)}: {program} stops at it"
+
+
+def is_true(value: str) -> bool:
+    """Whether a boolean flag is set, in whatever case: how Go reads each, `strconv.ParseBool` says."""
+    return value.lower() in _TRUE
 
 
 def _is_integer(value: str, bits: int) -> bool:

@@ -36,7 +36,7 @@ _LABELS_OF_KUBELETS: Final = re.compile(
 )
 
 
-def _given(spec: ClusterSpec) -> Iterator[tuple[Location, tuple[ExtraArg, ...], Sequence[Node]]]:
+def flags_of_kubelets(spec: ClusterSpec) -> Iterator[tuple[Location, tuple[ExtraArg, ...], Sequence[Node]]]:
     """Every list of flags, its place, and the nodes whose kubelets get it."""
     nodes = spec.spec.nodes
     yield ("spec", "kubelet", "extraArgs"), spec.spec.kubelet.extra_args, nodes
@@ -46,12 +46,12 @@ def _given(spec: ClusterSpec) -> Iterator[tuple[Location, tuple[ExtraArg, ...], 
 
 def _written(spec: ClusterSpec) -> Iterator[tuple[Location, tuple[ExtraArg, ...], Sequence[Node]]]:
     """The same, where pkigen writes the flags; elsewhere they are a record, perhaps of a vendor's kubelet."""
-    return _given(spec) if spec.manages(ManagedFiles.KUBELET) else iter(())
+    return flags_of_kubelets(spec) if spec.manages(ManagedFiles.KUBELET) else iter(())
 
 
 def _names(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """A kubelet registers as its certificate says."""
-    for at, arguments, nodes in _given(spec):
+    for at, arguments, nodes in flags_of_kubelets(spec):
         for place, argument in enumerate(arguments):
             others = [node.name for node in nodes if node.name != argument.value]
             if argument.name == "hostname-override" and others:
@@ -65,7 +65,7 @@ def _names(spec: ClusterSpec) -> Iterator[SpecFinding]:
 
 def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """`node-ip` is an address, and that of one host."""
-    for at, arguments, nodes in _given(spec):
+    for at, arguments, nodes in flags_of_kubelets(spec):
         for place, argument in enumerate(arguments):
             if argument.name != "node-ip":
                 continue

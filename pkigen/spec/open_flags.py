@@ -6,9 +6,11 @@ On foreign nodes `adoption/checks/settings` finds the same.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from pkigen.spec.findings import NODES, Location, SpecFinding, warning
+from pkigen.spec.addresses import urls_without_tls
+from pkigen.spec.findings import Location, SpecFinding, warning
+from pkigen.spec.flag_values import is_true
+from pkigen.spec.kubelet_rules import flags_of_kubelets
 from pkigen.spec.translation import quote
 
 if TYPE_CHECKING:
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 _API_SERVER: Final[Location] = ("spec", "apiServer", "extraArgs")
 _ETCD: Final[Location] = ("spec", "etcd", "extraArgs")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
-_YES: Final = frozenset({"1", "t", "true"})
 
 
 class _Overrides:
@@ -51,7 +51,7 @@ def _open_api_server(spec: ClusterSpec) -> Iterator[SpecFinding]:
             "with 'AlwaysAllow' whoever has any credential may do everything, whatever roles there are; who "
             "shows none is refused, the kubelet's probes among them",
         )
-    for url in _without_tls(flags.value("etcd-servers")):
+    for url in urls_without_tls(flags.value("etcd-servers") or ""):
         yield flags.told("etcd-servers", f"{quote(url)} is dialled without TLS")
 
 
@@ -59,19 +59,20 @@ def _open_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Ways into etcd that ask for no certificate: who reaches it reads every Secret, past RBAC."""
     flags = _Overrides(_ETCD, spec.spec.etcd.extra_args)
     for name in ("listen-client-urls", "listen-peer-urls"):
-        for url in _without_tls(flags.value(name)):
+        for url in urls_without_tls(flags.value(name) or ""):
             yield flags.told(name, f"at {quote(url)} etcd lets in whoever reaches it, without TLS")
     for prefix in ("", "peer-"):
         name, asks = f"{prefix}trusted-ca-file", flags.value(f"{prefix}client-cert-auth")
         # With a CA it asks in any case (client/pkg/transport/listener.go, ServerConfig).
-        if flags.value(name) == "" and asks is not None and asks.lower() not in _YES:
+        if flags.value(name) == "" and asks is not None and not is_true(asks):
             yield flags.told(name, "without a CA, and without asking for certificates, etcd lets in anybody")
 
 
 def _open_kubelets(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Kubelets that let in anybody who reaches their port."""
-    for flags in _kubelets(spec):
-        if (flags.value("anonymous-auth") or "").lower() in _YES:
+    for at, arguments, _ in flags_of_kubelets(spec):
+        flags = _Overrides(at, arguments)
+        if is_true(flags.value("anonymous-auth") or ""):
             yield flags.told("anonymous-auth", "the kubelet lets in who shows no certificate")
         if flags.value("authorization-mode") == "AlwaysAllow":
             yield flags.told(
@@ -79,23 +80,6 @@ def _open_kubelets(spec: ClusterSpec) -> Iterator[SpecFinding]:
             )
         if (flags.value("read-only-port") or "0") != "0":
             yield flags.told("read-only-port", "the kubelet tells everybody of its Pods at this port")
-
-
-def _kubelets(spec: ClusterSpec) -> Iterator[_Overrides]:
-    yield _Overrides(("spec", "kubelet", "extraArgs"), spec.spec.kubelet.extra_args)
-    for index, node in enumerate(spec.spec.nodes):
-        yield _Overrides((*NODES, index, "kubeletExtraArgs"), node.kubelet_extra_args)
-
-
-def _without_tls(urls: str | None) -> Iterator[str]:
-    """The URLs without TLS that lead beyond the node."""
-    for url in filter(None, (urls or "").split(",")):
-        try:
-            host = urlsplit(url).hostname
-        except ValueError:
-            continue
-        if url.startswith("http://") and host not in _LOOPBACK:
-            yield url
 
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from pkigen.adoption.findings import AuditFinding, AuditRule
-from pkigen.adoption.judgements import LOOPBACK, asks_for_certificates
+from pkigen.adoption.judgements import asks_for_certificates
 from pkigen.adoption.severity import AuditSeverity
 from pkigen.desired.readers import ComponentName
+from pkigen.spec.addresses import urls_without_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,24 +34,13 @@ def etcd_unprotected(cluster: ForeignCluster) -> Iterator[AuditFinding]:
             if program.flags.value(flag) == "true" and not has_own:
                 yield _finding(program, AuditSeverity.WARNING, f"etcd {makes} (--{flag})", cis_of_its_own)
         for flag, cis in (("listen-client-urls", "2.1"), ("listen-peer-urls", "2.4")):
-            for url in _plain(program.flags.value(flag)):
+            for url in urls_without_tls(program.flags.value(flag)):
                 yield _finding(
                     program, AuditSeverity.ERROR, f"etcd listens without TLS at {url} (--{flag})", cis
                 )
     for _, program in cluster.running(ComponentName.API_SERVER):
-        for url in _plain(program.flags.value("etcd-servers")):
+        for url in urls_without_tls(program.flags.value("etcd-servers")):
             yield _finding(program, AuditSeverity.ERROR, f"the API server dials {url} without TLS", "2.1")
-
-
-def _plain(text: str) -> Iterator[str]:
-    """The URLs without TLS that lead beyond the node."""
-    for url in filter(None, text.split(",")):
-        try:
-            host = urlsplit(url).hostname
-        except ValueError:
-            continue
-        if url.startswith("http://") and host not in LOOPBACK:
-            yield url
 
 
 def _finding(program: Program, severity: AuditSeverity, detail: str, cis: str) -> AuditFinding:
