@@ -68,8 +68,8 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
     items: dict[str, list[Desired]] = {}
     for item in inventory.items:
         # What has no node is the authority's own, and no bundle carries it.
-        if (name := getattr(item, "node", None)) is not None:
-            items.setdefault(name, []).append(item)
+        if item.node is not None:
+            items.setdefault(item.node, []).append(item)
     for node in nodes:
         prefix = f"{NODES}/{node.name}/"
         paths = sorted({path for item in items[node.name] for path in _carried(item, inventory)})

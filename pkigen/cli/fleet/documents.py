@@ -19,175 +19,187 @@ from pkigen.cli.reports.rollout_document import Digest, Piece
 class FileProblem(Piece):
     """What is wrong at a place of a file."""
 
-    file: str
+    file: Annotated[str, Field(description="The file's name.")]
     line: Annotated[int, Field(description="From 1; 0 where the whole file is meant.")]
-    column: int
+    column: Annotated[int, Field(description="From 1; 0 where the whole line is meant.")]
     field: Annotated[str, Field(description="The path of the field; empty where it is none.")]
-    message: str
+    message: Annotated[str, Field(description="What is wrong, in words.")]
 
 
 class FailedCluster(Piece):
     """A cluster at which something failed; it stops no other."""
 
-    cluster: str
+    cluster: Annotated[str, Field(description="Its name in the fleet.")]
     directory: Annotated[str | None, Field(description="Null where it is not known.")]
-    message: str
-    hint: str | None
-    problems: list[FileProblem]
+    message: Annotated[str, Field(description="What failed, in words.")]
+    hint: Annotated[str | None, Field(description="What to do about it; null where nothing is known.")]
+    problems: Annotated[
+        list[FileProblem],
+        Field(description="Where it failed, by file and line; empty where no file is to blame."),
+    ]
 
 
 class PlannedCluster(Piece):
     """What is to be done at one cluster."""
 
-    cluster: str
-    directory: str
+    cluster: Annotated[str, Field(description="Its name in the fleet.")]
+    directory: Annotated[str, Field(description="Its PKI directory.")]
     state: Annotated[ClusterState, Field(description="`absent`: to be renewed, and not made yet.")]
     summary: Annotated[dict[str, int], Field(description="Numbers of objects, by what is to be done.")]
     risks: Annotated[list[str], Field(description="Why --force is needed.")]
     spec_changes: Annotated[bool, Field(description="Whether the directory gets another cluster.yaml.")]
     awaited: Annotated[int, Field(description="How many certificates are due at the offline authority.")]
     expiry_spread: Annotated[int, Field(description="In percent; 0 where expiries are not spread.")]
-    notes: list[str]
+    notes: Annotated[list[str], Field(description="What the plan says beside what it does.")]
     plan: Annotated[PlanDocument | None, Field(description="Null where nothing is to be done.")]
 
 
 class FleetExpiries(Piece):
     """When the leaf certificates end that would be issued."""
 
-    first: date
-    last: date
+    first: Annotated[date, Field(description="The first day on which one ends, UTC.")]
+    last: Annotated[date, Field(description="The last day, UTC.")]
     days: Annotated[int, Field(description="On how many days some of them end.")]
     most: Annotated[int, Field(description="How many of them end on one day.")]
-    certificates: int
+    certificates: Annotated[int, Field(description="How many they are.")]
 
 
 class FleetRenewal(Piece):
     """What `fleet renew` was asked for."""
 
-    all: bool
+    all: Annotated[bool, Field(description="Whether every leaf certificate is renewed.")]
     within: Annotated[float | None, Field(description="In seconds; null for each one's own renewBefore.")]
-    reuse_keys: bool
+    reuse_keys: Annotated[bool, Field(description="Whether certificates keep their keys.")]
 
 
 class FleetPlanDocument(Piece):
     """`fleet plan`, and what `--save` writes: there each cluster is on a line of its own."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["FleetPlan"]
-    fleet: str
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["FleetPlan"], Field(description="What this document is.")]
+    fleet: Annotated[str, Field(description="The fleet's name.")]
     file: Annotated[str, Field(description="The fleet, as it was named.")]
-    time: datetime
+    time: Annotated[datetime, Field(description="When the plan was made.")]
     renewal: Annotated[FleetRenewal | None, Field(description="Null for `fleet plan`.")]
-    clusters: list[PlannedCluster]
+    clusters: Annotated[
+        list[PlannedCluster], Field(description="Those that could be planned, in the fleet's order.")
+    ]
     summary: Annotated[dict[str, int], Field(description="Numbers of clusters by state, and `failed`.")]
     expiries: Annotated[FleetExpiries | None, Field(description="Null where none would be issued.")]
-    failures: list[FailedCluster]
+    failures: Annotated[list[FailedCluster], Field(description="Those that could not.")]
     digest: Annotated[Digest, Field(description="SHA-256 of all that stands before it in the file.")]
 
 
 class AppliedCluster(Piece):
     """What was done at one cluster."""
 
-    cluster: str
-    directory: str
+    cluster: Annotated[str, Field(description="Its name in the fleet.")]
+    directory: Annotated[str, Field(description="Its PKI directory.")]
     state: Annotated[ClusterState, Field(description="`new`: made; `absent`: left out.")]
-    issued: int
+    issued: Annotated[int, Field(description="How many certificates were issued.")]
     capped: Annotated[int, Field(description="How many certificates end earlier, because their CA does.")]
-    changes: int
+    changes: Annotated[int, Field(description="How many objects changed.")]
     backup: Annotated[str | None, Field(description="Null where nothing was replaced.")]
 
 
 class FleetAppliedDocument(Piece):
     """`fleet apply`, `fleet renew` and `fleet accept`."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["FleetApplied"]
-    fleet: str
-    clusters: list[AppliedCluster]
-    failures: list[FailedCluster]
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["FleetApplied"], Field(description="What this document is.")]
+    fleet: Annotated[str, Field(description="The fleet's name.")]
+    clusters: Annotated[list[AppliedCluster], Field(description="Those at which it was done.")]
+    failures: Annotated[list[FailedCluster], Field(description="Those at which it failed.")]
 
 
 class CertificateStatus(Piece):
     """A certificate or token, and how it is."""
 
-    id: str
+    id: Annotated[str, Field(description="Its id.")]
     node: Annotated[str | None, Field(description="Null where it is on no node.")]
-    name: str
-    path: str
+    name: Annotated[str, Field(description="What the same object is called on every node.")]
+    path: Annotated[str, Field(description="Its file, relative to the PKI directory.")]
     issuer: Annotated[str | None, Field(description="The CA; null for one that signs itself.")]
-    expires: datetime | None
+    expires: Annotated[
+        datetime | None,
+        Field(description="When it ends; null where there is none, or what is there cannot be read."),
+    ]
     effective_expiry: Annotated[datetime | None, Field(description="When it or a CA above it ends.")]
-    residual_seconds: int | None
+    residual_seconds: Annotated[
+        int | None, Field(description="Until it ends; below 0 once it has; null where that is not known.")
+    ]
     reasons: Annotated[list[str], Field(description="Why it does not work, or differs; empty if neither.")]
-    details: list[str]
+    details: Annotated[list[str], Field(description="What exactly differs, in words.")]
 
 
 class SignedStatus(Piece):
     """A certificate for a key that its owner keeps."""
 
-    user: str
-    groups: list[str]
-    expires: datetime
-    signed_by: str
-    serial: str
-    fingerprint: str
+    user: Annotated[str, Field(description="The common name.")]
+    groups: Annotated[list[str], Field(description="The organizations.")]
+    expires: Annotated[datetime, Field(description="When it ends.")]
+    signed_by: Annotated[str, Field(description="`pkigen`, or the signer of the cluster itself.")]
+    serial: Annotated[str, Field(description="The serial number, in hexadecimal.")]
+    fingerprint: Annotated[str, Field(description="Its SHA-256.")]
 
 
 class ClusterStatus(Piece):
     """The status of one cluster."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["Status"]
-    cluster: str
-    directory: str
-    time: datetime
-    certificates: list[CertificateStatus]
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["Status"], Field(description="What this document is.")]
+    cluster: Annotated[str, Field(description="The cluster's name.")]
+    directory: Annotated[str, Field(description="Its PKI directory.")]
+    time: Annotated[datetime, Field(description="What residual times are counted from.")]
+    certificates: Annotated[
+        list[CertificateStatus], Field(description="All that are in the directory, and are to be.")
+    ]
     rotations: Annotated[dict[str, str], Field(description="The phases of rotations in progress.")]
-    signed: list[SignedStatus]
+    signed: Annotated[list[SignedStatus], Field(description="Certificates for keys that their owners keep.")]
 
 
 class FleetStatusDocument(Piece):
     """`fleet status`."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["FleetStatus"]
-    fleet: str
-    time: datetime
-    clusters: list[ClusterStatus]
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["FleetStatus"], Field(description="What this document is.")]
+    fleet: Annotated[str, Field(description="The fleet's name.")]
+    time: Annotated[datetime, Field(description="What residual times are counted from.")]
+    clusters: Annotated[list[ClusterStatus], Field(description="Those that could be read.")]
     absent: Annotated[list[str], Field(description="Clusters that are not made yet.")]
-    failures: list[FailedCluster]
+    failures: Annotated[list[FailedCluster], Field(description="Those that could not.")]
 
 
 class RequestingCluster(Piece):
     """What one cluster asks of the offline authority."""
 
-    cluster: str
-    directory: str
-    certificates: int
+    cluster: Annotated[str, Field(description="Its name in the fleet.")]
+    directory: Annotated[str, Field(description="Its PKI directory.")]
+    certificates: Annotated[int, Field(description="How many it asks for.")]
     is_new: Annotated[bool, Field(description="False for a request that is pending already.")]
 
 
 class FleetRequestedDocument(Piece):
     """`fleet request`."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["FleetRequested"]
-    fleet: str
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["FleetRequested"], Field(description="What this document is.")]
+    fleet: Annotated[str, Field(description="The fleet's name.")]
     file: Annotated[str | None, Field(description="Null where nothing is requested.")]
     fingerprint: Annotated[str | None, Field(description="Of the file.")]
-    clusters: list[RequestingCluster]
-    failures: list[FailedCluster]
+    clusters: Annotated[list[RequestingCluster], Field(description="Those that ask for something.")]
+    failures: Annotated[list[FailedCluster], Field(description="Those at which it failed.")]
 
 
 class FleetAnsweredDocument(Piece):
     """`airgap authority sign` of a fleet's requests."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["FleetAnswered"]
-    file: str
-    clusters: list[str]
-    signer: str
-    failures: list[FailedCluster]
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["FleetAnswered"], Field(description="What this document is.")]
+    file: Annotated[str, Field(description="The answers, in one file.")]
+    clusters: Annotated[list[str], Field(description="Those that are answered.")]
+    signer: Annotated[str, Field(description="The fingerprint of the key that signed the file.")]
+    failures: Annotated[list[FailedCluster], Field(description="Those that are refused.")]
 
 
 class FleetDocument(

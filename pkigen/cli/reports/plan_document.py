@@ -47,24 +47,28 @@ class PlannedCertificate(Piece):
     """What changes from the present certificate to the next."""
 
     issuer: Annotated[str | None, Field(description="The CA; null for one that signs itself.")]
-    key_algorithm: str
+    key_algorithm: Annotated[str, Field(description="Of the next certificate's key.")]
     expires: Annotated[datetime | None, Field(description="When the present one expires.")]
-    will_expire: datetime
+    will_expire: Annotated[datetime, Field(description="When the next one will expire, if it is issued now.")]
     offline: Annotated[bool, Field(description="Whether only the offline authority can issue it.")]
 
 
 class PlannedAction(Piece):
     """What is to be done to one object, and why."""
 
-    action: Verb
-    id: str
+    action: Annotated[Verb, Field(description="What is to be done.")]
+    id: Annotated[str, Field(description="The object's id, as `status` names it.")]
     node: Annotated[str | None, Field(description="The node that it is for.")]
     part: Annotated[Part, Field(description="What kind of object it is.")]
     name: Annotated[str, Field(description="What the same object is called on every node.")]
-    reason: Reason | None
-    details: list[str]
+    reason: Annotated[
+        Reason | None, Field(description="How it differs from what must be; null where it does not.")
+    ]
+    details: Annotated[list[str], Field(description="What exactly differs, in words.")]
     paths: Annotated[list[str], Field(description="Its files, relative to the PKI directory.")]
-    certificate: PlannedCertificate | None = None
+    certificate: Annotated[
+        PlannedCertificate | None, Field(description="Null for what is no certificate.")
+    ] = None
     diff: Annotated[
         list[str],
         Field(description="The hunks of a unified diff of its first file; no secret is in it."),
@@ -74,44 +78,44 @@ class PlannedAction(Piece):
 class Advice(Piece):
     """What pkigen would make otherwise of an object that was adopted, and does once it is due."""
 
-    id: str
+    id: Annotated[str, Field(description="The object's id.")]
     node: Annotated[str | None, Field(description="The node that it is for.")]
-    reason: Reason
-    details: list[str]
+    reason: Annotated[Reason, Field(description="What differs.")]
+    details: Annotated[list[str], Field(description="What exactly differs, in words.")]
 
 
 class PlannedRestart(Piece):
     """One step of the restart map; the steps are in a safe order."""
 
-    node: str
-    component: str
-    effect: Effect
-    files: list[str]
+    node: Annotated[str, Field(description="The node's name in the spec.")]
+    component: Annotated[str, Field(description="What takes up its files.")]
+    effect: Annotated[Effect, Field(description="How it does so.")]
+    files: Annotated[list[str], Field(description="What it reads of what changed.")]
     member: Annotated[str | None, Field(description="The etcd member that is added, removed or moved.")]
-    removes: list[str]
+    removes: Annotated[list[str], Field(description="Files of the node that go with this step.")]
     copies_in_turn: Annotated[bool, Field(description="Whether the node gets its files only at this step.")]
-    commands: list[str]
-    sentence: str
+    commands: Annotated[list[str], Field(description="For a shell on the node.")]
+    sentence: Annotated[str, Field(description="The step in words.")]
 
 
 class Leftovers(Piece):
     """Files on a node that nothing reads any more."""
 
-    node: str
-    files: list[str]
+    node: Annotated[str, Field(description="The node's name in the spec.")]
+    files: Annotated[list[str], Field(description="As the node knows them.")]
 
 
 class PlannedInCluster(Piece):
     """A command that changes the running cluster; its paths are relative to the PKI directory."""
 
-    action: ClusterVerb
+    action: Annotated[ClusterVerb, Field(description="Whether the object is applied or deleted.")]
     file: Annotated[str | None, Field(description="The manifest that is applied.")]
     kind: Annotated[str | None, Field(description="What kind of object is deleted.")]
-    name: str | None
-    namespace: str | None
+    name: Annotated[str | None, Field(description="The name of the object that is deleted.")]
+    namespace: Annotated[str | None, Field(description="Its namespace; null where it is in none.")]
     kubeconfig: Annotated[str, Field(description="Whose rights it needs.")]
     node: Annotated[str | None, Field(description="Where it has to run; null for here.")]
-    command: str
+    command: Annotated[str, Field(description="The whole command, for a shell.")]
 
     @property
     def step(self) -> ClusterStep:
@@ -127,32 +131,41 @@ class PlannedInCluster(Piece):
 class ChangedKey(Piece):
     """A key of the authority that is not the recorded one."""
 
-    path: str
-    difference: AuthorityDifference
-    recorded: str | None
-    found: str | None
+    path: Annotated[str, Field(description="Relative to the PKI directory.")]
+    difference: Annotated[AuthorityDifference, Field(description="How it differs.")]
+    recorded: Annotated[
+        str | None, Field(description="What identifies the recorded one; null where none is recorded.")
+    ]
+    found: Annotated[
+        str | None, Field(description="What identifies the one that is there; null where none is.")
+    ]
 
 
 class AuthorityState(Piece):
     """The authority beside what is recorded of it."""
 
     is_new: Annotated[bool, Field(description="There is no authority here, and none is recorded.")]
-    changes: list[ChangedKey]
+    changes: Annotated[
+        list[ChangedKey], Field(description="Keys that are not the recorded ones; empty where all are.")
+    ]
 
 
 class OfflineRequest(Piece):
     """The request that waits for an offline authority's answer."""
 
-    number: str
-    created: datetime
-    certificates: list[str]
+    number: Annotated[str, Field(description="The request's number.")]
+    created: Annotated[datetime, Field(description="When it was made.")]
+    certificates: Annotated[list[str], Field(description="Ids of the certificates that it asks for.")]
 
 
 class ObservedDigest(Piece):
     """The digest of something that the plan was made from."""
 
-    name: str
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
+    name: Annotated[str, Field(description="A file, relative to the PKI directory, or what else was read.")]
+    digest: Annotated[
+        str,
+        Field(pattern=r"^[0-9a-f]+$", description="Of its content: the plan is stale once it differs."),
+    ]
 
 
 class PlannedSelection(Piece):
@@ -161,7 +174,7 @@ class PlannedSelection(Piece):
     within: Annotated[float | None, Field(description="Seconds; null for each one's own renewBefore.")]
     ids: Annotated[list[str], Field(description="Renewed whatever their age.")]
     only: Annotated[bool, Field(description="Whether nothing else is renewed.")]
-    reuse_keys: bool
+    reuse_keys: Annotated[bool, Field(description="Whether certificates keep their keys.")]
     revived: Annotated[list[str], Field(description="CAs among them that may have expired: only `rescue`.")]
 
 
@@ -169,12 +182,12 @@ class PlannedStep(Piece):
     """The step of a rotation that `rotate` was asked for, and what was vouched for."""
 
     identifiers: Annotated[list[str], Field(description="What rotates.")]
-    step: RotationStep
+    step: Annotated[RotationStep, Field(description="The step.")]
     distributed: Annotated[bool, Field(description="Whether every node is assumed to have the step before.")]
     live: Annotated[bool, Field(description="Whether the endpoints are looked at before the step.")]
-    force: bool
+    force: Annotated[bool, Field(description="Whether its risks are accepted.")]
     cross_sign: Annotated[bool, Field(description="Whether a CA certifies its successor at *prepare*.")]
-    reuse_keys: bool
+    reuse_keys: Annotated[bool, Field(description="Whether leaf certificates keep their keys.")]
     premises: Annotated[list[str], Field(description="What is assumed because no file shows it.")]
 
 
@@ -190,28 +203,28 @@ class PlannedRevocation(Piece):
 
     credential: Annotated[str, Field(description="X509SHA256=…, JTI=… or USER=….")]
     of: Annotated[str, Field(description="Whose it is.")]
-    reason: str
-    revoked: datetime
+    reason: Annotated[str, Field(description="Why, as it was given.")]
+    revoked: Annotated[datetime, Field(description="When it was revoked.")]
     not_after: Annotated[datetime | None, Field(description="When it would end by itself.")] = None
 
 
 class RevocationRequest(Piece):
     """What `access revoke` or `access unrevoke` was asked for."""
 
-    revoked: list[PlannedRevocation]
-    lifted: list[PlannedRevocation]
+    revoked: Annotated[list[PlannedRevocation], Field(description="What is refused from now on.")]
+    lifted: Annotated[list[PlannedRevocation], Field(description="What is accepted again.")]
 
 
 class PlanDocument(Piece):
     """A pkigen plan."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["Plan"]
-    cluster: str
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[Literal["Plan"], Field(description="What this document is.")]
+    cluster: Annotated[str, Field(description="The cluster's name.")]
     digest: Annotated[Digest, Field(description="SHA-256 over every other field.")]
     rotations: Annotated[dict[str, str], Field(description="The phases of rotations in progress.")]
-    summary: dict[str, int]
-    actions: list[PlannedAction]
+    summary: Annotated[dict[str, int], Field(description="Numbers of objects, by what is to be done.")]
+    actions: Annotated[list[PlannedAction], Field(description="What is done when the plan is applied.")]
     awaited: Annotated[list[PlannedAction], Field(description="What is due at the offline authority.")]
     waiting: Annotated[list[PlannedAction], Field(description="What nodes have to request first.")]
     advice: Annotated[
@@ -219,8 +232,10 @@ class PlanDocument(Piece):
         Field(description="What was adopted, differs from what pkigen makes, and is kept until it is due."),
     ] = Field(default_factory=list)
     cautions: Annotated[list[str], Field(description="What must not be copied before its step.")]
-    restarts: list[PlannedRestart]
-    leftovers: list[Leftovers]
+    restarts: Annotated[
+        list[PlannedRestart], Field(description="What then restarts or reloads on the nodes.")
+    ]
+    leftovers: Annotated[list[Leftovers], Field(description="What may be removed from the nodes.")]
     steps: Annotated[
         list[PlannedRolloutStep],
         Field(description="What is to be done on the nodes, as the runbook says it."),
@@ -242,13 +257,16 @@ class PlanDocument(Piece):
         list[str],
         Field(description="Ids of what could not be judged without its private files."),
     ]
-    authority: AuthorityState
-    observed: list[ObservedDigest]
+    authority: Annotated[AuthorityState, Field(description="Whether the CAs and keys are the recorded ones.")]
+    observed: Annotated[list[ObservedDigest], Field(description="What the plan was made from.")]
     spec: Annotated[
         Digest | None,
         Field(description="SHA-256 of the spec that becomes the directory's cluster.yaml; null for its own."),
     ] = None
-    request: OfflineRequest | None = None
+    request: Annotated[
+        OfflineRequest | None,
+        Field(description="What waits for the offline authority; null where nothing does."),
+    ] = None
     selection: Annotated[
         PlannedSelection | None,
         Field(description="What `renew` or `rescue` was asked for; null for others."),

@@ -55,8 +55,8 @@ class StepHealth(Piece):
 class StepEvidence(Piece):
     """The certificate that an endpoint must serve afterwards."""
 
-    component: str
-    address: str
+    component: Annotated[str, Field(description="The server.")]
+    address: Annotated[str, Field(description="Where it is reached, with the port.")]
     certificate: Annotated[str, Field(description="Its id.")]
     sha256: Annotated[Digest | None, Field(description="Null where it is not issued yet.")]
 
@@ -64,18 +64,23 @@ class StepEvidence(Piece):
 class PlannedRolloutStep(Piece):
     """One thing to do for one node. The steps are in a safe order; the next one waits for this one."""
 
-    kind: StepKind
-    node: str
+    kind: Annotated[StepKind, Field(description="What is done.")]
+    node: Annotated[str, Field(description="The node's name in the spec.")]
     host: Annotated[str, Field(description="What the node is reached at.")]
     number: Annotated[
         int | None, Field(description="Its place in `restarts`, from 1; null for copies and removals.")
     ]
-    sentence: str
-    component: str | None
-    effect: Effect | None
+    sentence: Annotated[str, Field(description="The step as the runbook says it.")]
+    component: Annotated[
+        str | None, Field(description="What restarts or reloads; null for copies and removals.")
+    ]
+    effect: Annotated[
+        Effect | None,
+        Field(description="How the component takes up its files; null for copies and removals."),
+    ]
     member: Annotated[str | None, Field(description="The etcd member that is added, removed or moved.")]
-    copies: StepCopy | None
-    process: StepProcess | None
+    copies: Annotated[StepCopy | None, Field(description="Null where nothing is copied.")]
+    process: Annotated[StepProcess | None, Field(description="Null for copies and removals.")]
     files: Annotated[list[str], Field(description="What the component reads of what changed.")]
     removes: Annotated[list[str], Field(description="Files of the node that go with this step.")]
     forgets: Annotated[
@@ -86,16 +91,20 @@ class PlannedRolloutStep(Piece):
         Field(description="For a shell on the node; those of a copy, where the PKI directory is."),
     ]
     health: Annotated[StepHealth | None, Field(description="Null where nothing has to be waited for.")]
-    evidence: list[StepEvidence]
+    evidence: Annotated[
+        list[StepEvidence], Field(description="What shows from outside that the step was done.")
+    ]
 
 
 class RolloutDocument(Piece):
     """What brings a change to its nodes; part of a Plan, and of what changes report with `-o json`."""
 
-    api_version: Literal["pkigen/v1"]
-    kind: Literal["Plan", "Applied", "Rotated", "Changes"]
-    cluster: str
-    steps: list[PlannedRolloutStep]
+    api_version: Annotated[Literal["pkigen/v1"], Field(description="The version of this format.")]
+    kind: Annotated[
+        Literal["Plan", "Applied", "Rotated", "Changes"], Field(description="What carries the steps.")
+    ]
+    cluster: Annotated[str, Field(description="The cluster's name.")]
+    steps: Annotated[list[PlannedRolloutStep], Field(description="In the order in which they are done.")]
 
 
 def rollout_schema() -> dict[str, Any]:
