@@ -5,7 +5,8 @@ import os
 import shutil
 import stat
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,8 +37,6 @@ from tests.store.sample_tree import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.store.faults import CountingFileSystem as Recording
 
 
@@ -394,37 +393,73 @@ def test_a_copied_tree_works(tree: Path, tmp_path: Path) -> None:
         assert store.read(CA_KEY).data == b"new ca key"
 
 
-def test_everything_is_durable_before_the_decision_and_before_the_end(tree: Path) -> None:
+class DurabilityFileSystem(CountingFileSystem):
+    """Knows of each moment what a power failure could take: bytes of files, and names in directories."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsynced: set[str] = set()
+        self.moments: list[tuple[str, str, frozenset[str]]] = []
+        """Each rename and removal of a file, with what was not durable before it."""
+
+    def _do(self, operation: str, *arguments: Any) -> Any:
+        if operation in {"rename", "unlink"}:
+            name = arguments[2] if operation == "rename" else arguments[0]
+            self.moments.append((operation, name, frozenset(self.unsynced)))
+        # What fails has changed nothing.
+        answer = super()._do(operation, *arguments)
+        match operation:
+            case "fsync":
+                self.unsynced.discard(place(arguments[0]))
+            case "syncfs":
+                self.unsynced.clear()
+            case "write":
+                self.unsynced.add(place(arguments[0]))
+            case "open" if arguments[1] & os.O_CREAT:
+                self.unsynced.add(place(arguments[3]))
+            case "mkdir":
+                self.unsynced.add(place(arguments[2]))
+            case "rename" | "link":
+                self.unsynced.add(place(arguments[3]))
+            # What waits in the staging directory is of no use once nothing refers to it.
+            case "unlink" if "/.pkigen" not in place(arguments[1]):
+                self.unsynced.add(place(arguments[1]))
+        # Who holds the lock is known while the process lives, and to nobody after it.
+        self.unsynced = {each for each in self.unsynced if not each.endswith("/lock")}
+        return answer
+
+
+def place(fd: int) -> str:
+    return str(Path(f"/proc/self/fd/{fd}").readlink())
+
+
+@pytest.mark.parametrize("at_once", [512, 0])
+def test_everything_is_durable_before_the_decision_and_before_the_end(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
     """Order of the calls: what a name will point at is on the disk before the name is."""
-    recording = CountingFileSystem()
-    make_second(tree, recording)
-    names = recording.operations
-    renames = [index for index, name in enumerate(names) if name == "rename"]
-    decision = next(index for index in renames if recording.arguments[index][2] == "journal")
-    written: set[int] = set()
-    for name, arguments in zip(names[:decision], recording.arguments[:decision], strict=True):
-        if name == "write":
-            written.add(arguments[0])
-        elif name in {"fsync", "truncate"}:
-            written.discard(arguments[0])
-        elif name == "close":
-            assert arguments[0] not in written
-    assert names[decision + 1] == "fsync"
-    assert renames[0] == decision
-    clearing = next(
-        index
-        for index, name in enumerate(names)
-        if name == "unlink" and recording.arguments[index][0] == "journal"
-    )
-    changed: set[int] = set()
-    for name, arguments in zip(names[decision:clearing], recording.arguments[decision:clearing], strict=True):
-        if name == "rename":
-            changed.add(arguments[3])
-        elif name == "fsync":
-            changed.discard(arguments[0])
-        elif name == "close":
-            assert arguments[0] not in changed
-    assert names[clearing + 1] == "fsync"
+    monkeypatch.setattr("pkigen.store.files.SYNCED_AT_ONCE", at_once)
+    watching = DurabilityFileSystem()
+    make_second(tree, watching)
+    moments = watching.moments
+    decision = next(at for at, (_, name, _) in enumerate(moments) if name == "journal")
+    assert moments[decision] == ("rename", "journal", frozenset())
+    # Nothing of the tree is touched before it is decided, and the decision is durable before the first is.
+    assert [each for each in moments[:decision] if each[0] == "rename"] == []
+    assert moments[decision + 1][2] == frozenset()
+    assert sum(each[0] == "rename" for each in moments[decision + 1 :]) > 2
+    assert moments[-1] == ("unlink", "journal", frozenset())
+    assert watching.operations[-1 - watching.operations[::-1].index("unlink") + 1] == "fsync"
+
+
+@pytest.mark.parametrize("forgotten", ["fsync", "syncfs"])
+def test_what_is_not_durable_is_seen(tree: Path, monkeypatch: pytest.MonkeyPatch, forgotten: str) -> None:
+    """The control of the test before: a disk that is never waited for."""
+    monkeypatch.setattr("pkigen.store.files.SYNCED_AT_ONCE", 512 if forgotten == "fsync" else 0)
+    watching = DurabilityFileSystem()
+    monkeypatch.setattr(watching, forgotten, lambda _fd: None)
+    make_second(tree, watching)
+    assert all(unsynced for _, name, unsynced in watching.moments if name == "journal")
 
 
 @pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
