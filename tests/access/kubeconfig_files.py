@@ -21,7 +21,7 @@ def viewed(*paths: Path, flags: tuple[str, ...] = ()) -> Any:
     """What a real kubectl makes of kubeconfigs."""
     done = subprocess.run(
         [find("kubectl"), "config", "view", "--raw", "-o", "json", *flags],
-        env={**os.environ, "KUBECONFIG": os.pathsep.join(map(str, paths)), "HOME": "/nonexistent"},
+        env={**os.environ, "KUBECONFIG": os.pathsep.join(map(str, paths)), "HOME": str(paths[0].parent)},
         capture_output=True,
         text=True,
         check=False,

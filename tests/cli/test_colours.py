@@ -84,8 +84,8 @@ def test_the_words_before_errors_have_their_colours(
 @pytest.mark.parametrize(
     ("arguments", "coloured"),
     [
-        (["status", "-C", "/nonexistent"], True),
-        (["--color", "never", "status", "-C", "/nonexistent"], False),
+        (["status", "-C", "/dev/null/absent"], True),
+        (["--color", "never", "status", "-C", "/dev/null/absent"], False),
         (["--color", "never", "statsu"], False),
         (["--color", "never", "status", "--bogus"], False),
         (["--color", "always", "statsu"], True),

@@ -448,7 +448,7 @@ FILES: dict[str, tuple[Callable[[World], object], str]] = {
         API,
     ),
     "directory-for-a-file": (instead(f"{PKI}/apiserver.crt", lambda p: p.mkdir()), API),
-    "dangling-link": (instead(f"{PKI}/apiserver.crt", lambda p: p.symlink_to("/nonexistent")), API),
+    "dangling-link": (instead(f"{PKI}/apiserver.crt", lambda p: p.symlink_to("absent")), API),
     "link-to-the-same-content": (
         instead(f"{PKI}/apiserver.key", lambda p: p.symlink_to(p.parent.parent / "admin.conf")),
         API,
@@ -683,7 +683,7 @@ def test_no_false_alarm(cluster: ClusterSpec, tmp_path_factory: pytest.TempPathF
 def test_what_people_keep_beside_the_trees_is_their_affair(world: World) -> None:
     world.path(".git").mkdir()
     sparse(world.path(".git/pack"))
-    world.path("notes").symlink_to("/nonexistent")
+    world.path("notes").symlink_to("absent")
     assert world.verify().observations == ()
 
 

@@ -658,7 +658,7 @@ def test_what_is_no_file_is_said(obstacle: str, world: World) -> None:
     if obstacle == "directory":
         path.mkdir()
     elif obstacle == "link":
-        path.symlink_to("/nonexistent")
+        path.symlink_to("absent")
     else:
         os.mkfifo(path)
     word = {"directory": "is a directory", "link": "is a symbolic link", "fifo": "is a FIFO"}[obstacle]

@@ -185,7 +185,7 @@ def test_a_node_is_called_as_its_host_is(journey: Journey) -> None:
         (("--pin", "aaaaa-aaaaa-aaaaa-aaaaa-aaaaa"), "is pinned"),
         (("--pin", "nonsense"), "is not a fingerprint"),
         (("--node", "cp-2"), "it is for another node: cp-1, and this host is cp-2"),
-        (("--identity", "/nonexistent"), "/nonexistent cannot be read"),
+        (("--identity", "absent/identity"), "absent/identity cannot be read"),
         (("--max-age", "soon"), "--max-age"),
     ],
 )
@@ -423,7 +423,7 @@ def test_a_passphrase_from_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
         source.read("it", new=True)
     with pytest.raises(PkigenError, match="fewer than"):
         source.read("it", new=True)  # found before it is asked for again
-    monkeypatch.setattr("pkigen.cli.passphrases.TERMINAL", "/nonexistent/tty")
+    monkeypatch.setattr("pkigen.cli.passphrases.TERMINAL", os.devnull + "/tty")
     with pytest.raises(PkigenError, match="no terminal to ask at"):
         source.read("it")
 
