@@ -86,6 +86,11 @@ def is_private(path: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in PRIVATE_PATTERNS)
 
 
+def is_below(path: str, directory: str) -> bool:
+    """Whether a file stands below a directory; below the PKI directory itself, which is "", all do."""
+    return not directory or path.startswith(f"{directory}/")
+
+
 def authority_path(name: str) -> str:
     """A file of the authority, which never leaves the machine that runs pkigen."""
     return f"{AUTHORITY}/{name}"

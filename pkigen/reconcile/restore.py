@@ -121,7 +121,7 @@ class RestoredView(View):
     def walk(self, path: str = "") -> Iterator[str]:
         """Every path that would be there."""
         there = {each for each in self._store.walk(path) if each not in self._removes}
-        yield from sorted(there | {each for each in self._restores if each.startswith(path)})
+        yield from sorted(there | {each for each in self._restores if layout.is_below(each, path)})
 
 
 def plan_rollback(store: Store, backup: str | None) -> Rollback:

@@ -83,15 +83,14 @@ class MovedView(View):
     def walk(self, path: str = "") -> Iterator[str]:
         """Every path that will be there."""
         there = {each for each in self._tree.walk(path) if each not in self._gone}
-        yield from sorted(there | {target for target in self._sources if target.startswith(path)})
+        yield from sorted(there | {target for target in self._sources if layout.is_below(target, path)})
 
 
 class ChangedView(View):
     """Shows other contents at some paths, and nothing at others."""
 
-    def __init__(self, beneath: Tree, contents: Mapping[str, bytes], hidden: frozenset[str]) -> None:
+    def __init__(self, beneath: Reader, contents: Mapping[str, bytes], hidden: frozenset[str]) -> None:
         super().__init__(beneath)
-        self._tree = beneath
         self._contents = contents
         self._hidden = hidden
 
@@ -102,11 +101,6 @@ class ChangedView(View):
         if path in self._contents:
             return _in_memory(self._contents[path])
         return super().read(path, limit=limit)
-
-    def walk(self, path: str = "") -> Iterator[str]:
-        """Every path that would be there."""
-        there = {each for each in self._tree.walk(path) if each not in self._hidden}
-        yield from sorted(there | {each for each in self._contents if each.startswith(path)})
 
 
 class PublicView(View):
@@ -138,7 +132,7 @@ class PublicView(View):
 
     def walk(self, path: str = "") -> Iterator[str]:
         """Every path, the withheld ones among them."""
-        withheld = (each for each in self.withheld if each.startswith(path))
+        withheld = (each for each in self.withheld if layout.is_below(each, path))
         yield from sorted({*self._tree.walk(path), *withheld})
 
 

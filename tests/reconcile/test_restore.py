@@ -139,14 +139,14 @@ def test_the_last_change_or_all_since_one(directory: Directory) -> None:
 
 
 def test_the_directory_as_it_would_be(directory: Directory) -> None:
-    directory.put({"pki/a": b"1", "pki/gone": b"1", "users/u": b"1"})
-    directory.put({"pki/a": b"2", "pki/gone": None, "pki/new": b"2"})
+    directory.put({"pki/a": b"1", "pki/gone": b"1", "users/u": b"1", LOCK: b"1"})
+    directory.put({"pki/a": b"2", "pki/gone": None, "pki/new": b"2", LOCK: b"2"})
     view = RestoredView(directory.store, planned(directory))
     assert [view.read(each).data for each in ("pki/a", "pki/gone", "users/u")] == [b"1"] * 3
     with pytest.raises(MissingError, match="pki/new is missing"):
         view.read("pki/new")
-    assert list(view.walk()) == ["pki/a", "pki/gone", "users/u"]
-    assert list(view.walk("pki")) == ["pki/a", "pki/gone"]
+    assert list(view.walk()) == ["pki.lock", "pki/a", "pki/gone", "users/u"]
+    assert list(view.walk("pki")) == ["pki/a", "pki/gone"], "the lock file is not in it"
     assert list(view.walk("users")) == ["users/u"]
 
 
