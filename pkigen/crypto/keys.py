@@ -69,6 +69,7 @@ ALGORITHMS: dict[KeyAlgorithm, AlgorithmRow] = {
 }
 
 _BY_NAME = {algorithm.value: algorithm for algorithm in KeyAlgorithm}
+_ON_CURVE = {"secp256r1": KeyAlgorithm.ECDSA_P256, "secp384r1": KeyAlgorithm.ECDSA_P384}
 
 MINIMUM_RSA_BITS = 2048
 LARGEST_RSA_BITS = 8192  # Go's TLS refuses larger keys (crypto/tls checkKeySize)
@@ -87,11 +88,8 @@ class UnsupportedKeyError(ValueError):
 def algorithm_of(key: PrivateKey | PublicKey) -> KeyAlgorithm | None:
     """The table's name for a key, or None where it is of a kind or size that the table does not have."""
     if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
-        name = f"RSA-{key.key_size}"
-    else:
-        curve = {"secp256r1": "P256", "secp384r1": "P384"}.get(key.curve.name, key.curve.name)
-        name = f"ECDSA-{curve}"
-    return _BY_NAME.get(name)
+        return _BY_NAME.get(f"RSA-{key.key_size}")
+    return _ON_CURVE.get(key.curve.name)
 
 
 def describe(key: object) -> str:
@@ -100,7 +98,7 @@ def describe(key: object) -> str:
         return f"RSA-{key.key_size}"
     if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
         return algorithm_of(key) or f"ECDSA on {key.curve.name}"
-    return type(key).__name__.removesuffix("PublicKey").removesuffix("PrivateKey").lstrip("_")
+    return type(key).__name__.removesuffix("PublicKey").removesuffix("PrivateKey")
 
 
 def curve_name(key: PrivateKey | PublicKey) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
@@ -42,6 +43,7 @@ from pkigen.crypto.keys import (
 )
 from pkigen.store import FileContent
 from tests.samples import World, spec
+from tests.state.test_authority import with_explicit_curve
 
 
 @cache
@@ -88,7 +90,8 @@ def test_only_rsa_keys_are_worth_sharing_out(algorithm: KeyAlgorithm) -> None:
 def test_unusual_keys_have_names() -> None:
     assert describe(ec.generate_private_key(ec.SECP521R1())) == "ECDSA on secp521r1"
     assert describe(rsa_key().public_key()) == "RSA-2048"
-    assert describe(ed25519.Ed25519PrivateKey.generate().public_key()) == "Ed25519"
+    other = ed25519.Ed25519PrivateKey.generate()
+    assert describe(other) == describe(other.public_key()) == "Ed25519"
     assert algorithm_of(ec.generate_private_key(ec.SECP521R1())) is None
 
 
@@ -105,6 +108,10 @@ def as_rsassa_pss(key: rsa.RSAPrivateKey) -> bytes:
     odd = der[4:].replace(usual, bytes.fromhex("300b06092a864886f70d01010a"), 1)
     body = base64.encodebytes(b"\x30\x82" + len(odd).to_bytes(2, "big") + odd)
     return b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
+
+
+BEGUN = b"-----BEGIN PRIVATE KEY-----\nMIGH"
+"""What is left of a second key where a file was cut off."""
 
 
 def with_passphrase(key: rsa.RSAPrivateKey) -> bytes:
@@ -125,11 +132,16 @@ def with_passphrase(key: rsa.RSAPrivateKey) -> bytes:
         (as_rsassa_pss(rsa_key()), "has RSASSA-PSS parameters, which Kubernetes cannot read"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAAA\n-----END PRIVATE KEY-----\n", "is not a PEM private key"),
+        (
+            with_explicit_curve(ec.generate_private_key(ec.SECP256R1())),
+            "has explicit curve parameters, which",
+        ),
         (with_passphrase(rsa_key()), "is encrypted with a passphrase"),
         (pkcs8(ed25519.Ed25519PrivateKey.generate()), "is a key of kind Ed25519"),
         (pkcs8(x25519.X25519PrivateKey.generate()), "is a key of kind X25519"),
         (pkcs8(dsa.generate_private_key(2048)), "is a key of kind DSA"),
         (2 * pkcs8(ec.generate_private_key(ec.SECP256R1())), "holds more than one private key"),
+        (pkcs8(ec.generate_private_key(ec.SECP256R1())) + BEGUN, "holds more than one private key"),
     ],
 )
 def test_what_is_refused(pem: bytes, reason: str) -> None:
@@ -144,10 +156,21 @@ def subject_public_key_info(key: object) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined, no-any-return]
 
 
+def of_no_known_kind() -> bytes:
+    """The SPKI of a key whose kind has a number that nobody gave out."""
+    usual, unknown = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
+    return public_der(ec.generate_private_key(ec.SECP256R1())).replace(usual, unknown)
+
+
+def public_text(der: bytes) -> bytes:
+    return b"-----BEGIN PUBLIC KEY-----\n%s-----END PUBLIC KEY-----\n" % base64.encodebytes(der)
+
+
 @pytest.mark.parametrize(
     ("pem", "reason"),
     [
         (b"", "^is not a PEM public key$"),
+        (public_text(of_no_known_kind()), "^is not a PEM public key$"),
         (pkcs8(ec.generate_private_key(ec.SECP256R1())), "^is not a PEM public key$"),
         (subject_public_key_info(ed25519.Ed25519PrivateKey.generate()), "^is a key of kind Ed25519, which"),
     ],
@@ -203,6 +226,23 @@ def test_a_damaged_rsa_key_is_found_without_testing_its_primes() -> None:
         for load in (load_own_private, load_private):
             with pytest.raises(UnsupportedKeyError, match=r"is a damaged RSA key|is not a PEM private key"):
                 load(pem)
+
+
+def test_each_part_of_an_rsa_key_that_fits_all_others_but_one_is_found() -> None:
+    good, other = rsa_key().private_numbers(), rsa.generate_private_key(65537, 2048).private_numbers()
+    p, q, names = good.p, good.q, ("p", "q", "d", "dmp1", "dmq1", "iqmp")
+    parts = {name: getattr(good, name) for name in names}
+    wrong = (
+        pkcs1(other.public_numbers, parts),
+        *(
+            # Exponents that belong together, and are the inverse for one of the primes alone.
+            pkcs1(good.public_numbers, parts | {"d": d, "dmp1": d % (p - 1), "dmq1": d % (q - 1)})
+            for d in (good.d + p - 1, good.d + q - 1)
+        ),
+    )
+    for pem in wrong:
+        with pytest.raises(UnsupportedKeyError, match="is a damaged RSA key"):
+            load_own_private(pem)
 
 
 def pkcs1(public: rsa.RSAPublicNumbers, parts: dict[str, int]) -> bytes:
@@ -339,6 +379,28 @@ def test_signatures_as_jose_wants_them(
         assert keys.raw_ecdsa_signature(key, b"one") == keys.raw_ecdsa_signature(key, b"one")
 
 
+def test_an_old_openssl_signs_with_another_number_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ecdsa(digest: hashes.SHA256, *, deterministic_signing: bool = False) -> ec.ECDSA:
+        if deterministic_signing:
+            raise UnsupportedAlgorithm("before OpenSSL 3.2")
+        return made(digest)
+
+    made, key = ec.ECDSA, ec.generate_private_key(ec.SECP256R1())
+    monkeypatch.setattr(keys.ec, "ECDSA", ecdsa)
+    raw = keys.raw_ecdsa_signature(key, b"one")
+    numbers = (int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    key.public_key().verify(encode_dss_signature(*numbers), b"one", made(hashes.SHA256()))
+
+
+def test_what_is_odd_about_a_key_that_go_does_not_read_has_a_name() -> None:
+    for der, told in (
+        (bytes.fromhex("06072a8648ce3d0101"), "explicit curve parameters"),
+        (bytes.fromhex("06092a864886f70d01010a"), "RSASSA-PSS parameters"),
+        (b"", "an unusual encoding, such as a compressed point"),
+    ):
+        assert keys.odd_encoding(b"before" + der + b"after") == told
+
+
 def test_an_rsa_key_signs_by_sha_256_and_not_for_jose() -> None:
     assert isinstance(keys.signature_hash(rsa_key()), hashes.SHA256)
     assert keys.curve_name(rsa_key()) is None
@@ -357,10 +419,7 @@ def test_public_halves() -> None:
     assert keys.public_half(pkcs8(other)) == spki
     with pytest.raises(UnsupportedKeyError, match="is a key of kind Ed25519"):
         keys.public_pem_of(spki)
-    unknown = public_der(ec.generate_private_key(ec.SECP256R1())).replace(
-        bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
-    )
-    for der in (b"rubbish", unknown):
+    for der in (b"rubbish", of_no_known_kind()):
         with pytest.raises(UnsupportedKeyError, match="is not a public key"):
             keys.public_pem_of(der)
 
@@ -377,6 +436,7 @@ def test_the_primes_of_somebody_else_s_rsa_key_are_tested() -> None:
     numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
     made = private_pem(numbers.private_key(unsafe_skip_rsa_key_validation=True))
     assert load_own_private(made) is not None
+    assert keys.public_half(made) == public_der(load_own_private(made)), "which is all that is asked of it"
     with pytest.raises(UnsupportedKeyError):
         load_private(made)
 

@@ -12,28 +12,21 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pkigen.crew import DeadWorkerError, Hands
-from pkigen.desired.adopted import Adopted
 from pkigen.desired.generations import BUNDLE_KEY_PATH, Slot, encryption_key_path
-from pkigen.desired.inventory import derive
 from pkigen.desired.trust_graph import Health
 from pkigen.reconcile.apply import StagedTreeError, apply_plan
-from pkigen.reconcile.checks import Finding
-from pkigen.reconcile.division import Summary, divided, summaries
-from pkigen.reconcile.plan import Rewrite
+from pkigen.reconcile.division import divided, summaries
 from pkigen.reconcile.planner import make_plan
 from pkigen.reconcile.progress import SILENCE
 from pkigen.reconcile.survey import Survey
-from pkigen.reconcile.surveyed import kept
 from pkigen.reconcile.verify import verify
 from pkigen.state.authority import look_at_all
 from pkigen.state.lockfile import read_lock
-from pkigen.state.reasons import Reason
 from pkigen.state.views import HashedView
 from pkigen.store import OsFileSystem, RefusedError, Store, UnreadableError
 from pkigen.worker import Worker
@@ -374,35 +367,3 @@ def public_text(root: Path) -> bytes:
     embedded = re.compile(rb"(?:certificate-authority|client-certificate)-data: (\S+)")
     kubeconfigs = (path.read_bytes() for path in sorted(root.rglob("*.conf")))
     return b"\n".join((*found, *(data for each in kubeconfigs for data in embedded.findall(each))))
-
-
-# -- what crosses the pipe, in one process ----------------------------------------------------------------
-
-
-def test_what_is_told_of_an_object_crosses_the_pipe_whole() -> None:
-    item = derive(spec(CP1)).certificates["cp-1/apiserver"]
-    finding = Finding(reason=Reason.MODE, detail="x")
-    adopted = Adopted(found="a", wanted="b", modes="c")
-    looked_at: Any = SimpleNamespace(
-        item=item,
-        action=Rewrite(id=item.id, paths=(), node="cp-1", reason=Reason.MODE),
-        findings=(finding,),
-        observed=None,
-        sha256=b"digest",
-        expires=NOW,
-        adopted=adopted,
-    )
-    told = Summary.of(looked_at)
-    assert (told.findings, told.sha256, told.expires, told.adopted) == ((finding,), b"digest", NOW, adopted)
-    told = replace(told, facts={"spki": "x"})
-    assert Summary.arrived(item, told.travelling()) == told
-    quiet = Summary(item=item, action=kept(item))
-    assert quiet.travelling()[0] is None
-    assert Summary.arrived(item, quiet.travelling()) == quiet
-
-
-def test_a_node_is_in_one_part() -> None:
-    items: list[Any] = [SimpleNamespace(node=each) for each in (None, "a", "a", "b", "b", None)]
-    nodes = [[each.node for each in part] for part in divided(items, 1)]
-    assert nodes == [[None], ["a", "a"], ["b", "b"], [None]]
-    assert [len(part) for part in divided(items, 2)] == [3, 2, 1]

@@ -290,11 +290,14 @@ REFUSED = [
         spec("  certificates: {keyAlgorithm: ecdsa-p256}\n"),
         "7:32: spec.certificates.keyAlgorithm: must be RSA-2048, RSA-3072, RSA-4096, ECDSA-P256 or",
     ),
-    case(
-        "algorithm-not-read-yet",
-        spec("  certificates: {keyAlgorithm: ML-DSA-65}\n"),
-        "7:32: spec.certificates.keyAlgorithm: ML-DSA-65 cannot be used yet: neither Kubernetes up to v1.37 "
-        "nor etcd reads such keys (Go does from 1.27 on); choose RSA-2048, RSA-3072, RSA-4096, ECDSA-P256 or",
+    *(
+        case(
+            f"algorithm-not-read-yet-{name}",
+            spec(f"  certificates: {{keyAlgorithm: {name}}}\n"),
+            f"7:32: spec.certificates.keyAlgorithm: {name} cannot be used yet: neither Kubernetes up to "
+            "v1.37 nor etcd reads such keys (Go does from 1.27 on); choose RSA-2048, RSA-3072, RSA-4096",
+        )
+        for name in ("ML-DSA-44", "ML-DSA-65", "ML-DSA-87")
     ),
     case(
         "provider",
