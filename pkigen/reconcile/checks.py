@@ -103,16 +103,13 @@ def issuer_known(case: Case) -> Finding | None:
             reason=Reason.ISSUER_REPLACED,
             detail=f"signed by the previous generation of {case.desired.issuer}",
         )
-    try:
-        certificate.verify_directly_issued_by(case.issuer)
-    # ValueError for an issuer of another name, TypeError for one whose key can sign nothing.
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return Finding(
-            reason=Reason.UNKNOWN_ISSUER,
-            detail=f"signed by an unknown CA named {certificate.issuer.rfc4514_string()!r}, "
-            f"not by {case.desired.issuer}",
-        )
-    return None
+    if _signed_by(certificate, case.issuer):
+        return None
+    return Finding(
+        reason=Reason.UNKNOWN_ISSUER,
+        detail=f"signed by an unknown CA named {certificate.issuer.rfc4514_string()!r}, "
+        f"not by {case.desired.issuer}",
+    )
 
 
 def subject_same(case: Case) -> Finding | None:
@@ -187,7 +184,7 @@ def extensions_same(case: Case) -> Finding | None:
 
 def chain_same(case: Case) -> Finding | None:
     """Whether the file holds the leaf and just the intermediates that peers need."""
-    if case.observed.certificate is None or case.desired.issuer is None or case.issuer is None:
+    if case.observed.certificate is None or case.issuer is None:
         return None
     if case.observed.chain == case.chain:
         return None
@@ -292,6 +289,7 @@ def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether an issuer's key made the signature; an issuer of another name is none."""
     try:
         certificate.verify_directly_issued_by(issuer)
+    # ValueError for an issuer of another name, TypeError for one whose key can sign nothing.
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True

@@ -255,7 +255,7 @@ def restarting(
     cluster: ClusterSpec,
     *,
     host: str,
-    served: Mapping[tuple[str, str], tuple[ServedCertificate, ...]] | None = None,
+    served: Mapping[tuple[str, str], tuple[ServedCertificate, ...]],
 ) -> RolloutStep:
     """One line of the restart map as a step; `served` is what components must serve then."""
     commands = restart_commands(restart, cluster)
@@ -274,7 +274,7 @@ def restarting(
         removes=restart.removes,
         commands=commands,
         health=_health(restart, cluster) if is_waited_for else None,
-        evidence=() if is_member else (served or {}).get((restart.component, restart.node), ()),
+        evidence=() if is_member else served.get((restart.component, restart.node), ()),
     )
 
 

@@ -237,7 +237,7 @@ def test_no_word_of_a_spec_is_the_shells(tmp_path: Path, name: str) -> None:
     step = Restart(node="cp-1", component=ComponentName.ETCD, effect=Effect.ADMITS, files=(), member="cp-2")
     script = tmp_path / "restart.sh"
     steps = (
-        restarting(1, step, cluster, host=cluster.spec.nodes[0].host),
+        restarting(1, step, cluster, host=cluster.spec.nodes[0].host, served={}),
         removing(cluster.spec.nodes[0], (str(doomed),)),
     )
     script.write_text(runbook_script(steps, cluster.name))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkigen.crypto.issuance import CertificateContent, Issuer, issue
 from pkigen.crypto.keys import public_der
@@ -380,6 +381,37 @@ def test_who_has_another_name_has_signed_nothing() -> None:
     elsewhere = replace(SOUND, issuer=LEAF)
     assert reasons_of(elsewhere)[0] == "unknown-issuer"
     assert reasons_of(replace(SOUND, previous_issuer=LEAF)) == []
+
+
+def renumbered(certificate: x509.Certificate, number: str, other: str) -> x509.Certificate:
+    """The same with another object identifier, which nobody gave out, wherever one stood."""
+    der = certificate.public_bytes(Encoding.DER)
+    assert bytes.fromhex(number) in der
+    return x509.load_der_x509_certificate(der.replace(bytes.fromhex(number), bytes.fromhex(other)))
+
+
+def that_can_sign_nothing() -> x509.Certificate:
+    """A CA of our name whose key only agrees on keys (RFC 8410)."""
+    ca = OURS.certificate
+    builder = x509.CertificateBuilder(
+        subject_name=ca.subject,
+        issuer_name=ca.subject,
+        public_key=x25519.X25519PrivateKey.generate().public_key(),
+        serial_number=1,
+        not_valid_before=ca.not_valid_before_utc,
+        not_valid_after=ca.not_valid_after_utc,
+    )
+    return builder.sign(OURS.key, hashes.SHA256())
+
+
+def test_a_signature_that_cannot_be_checked_is_nobody_s() -> None:
+    """Neither id-ecPublicKey nor ecdsa-with-SHA256 (RFC 5480, RFC 5758), but numbers beside them."""
+    of_no_known_kind = renumbered(OURS.certificate, "2a8648ce3d0201", "2a8648ce3d027f")
+    oddly_signed = renumbered(LEAF, "2a8648ce3d040302", "2a8648ce3d04037f")
+    for issuer in (of_no_known_kind, that_can_sign_nothing()):
+        assert reasons_of(replace(SOUND, issuer=issuer))[0] == "unknown-issuer"
+        assert reasons_of(replace(SOUND, previous_issuer=issuer)) == []
+    assert reasons_of(SOUND, certificate=oddly_signed)[0] == "unknown-issuer"
 
 
 def with_names(*names: x509.GeneralName, critical: bool) -> x509.Certificate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,18 @@ from cryptography import x509
 from pkigen.crypto.issuance import fingerprint
 from pkigen.desired.inventory import EtcdMembership, Inventory, derive
 from pkigen.desired.readers import ComponentName
+from pkigen.reconcile.file_readers import Effect
 from pkigen.reconcile.plan import Remove, Rewrite
-from pkigen.reconcile.rollout import STARTING, RolloutStep, StepKind, changed_files, rollout
+from pkigen.reconcile.restart_map import Restart
+from pkigen.reconcile.rollout import (
+    STARTING,
+    RolloutStep,
+    StepKind,
+    changed_files,
+    evidence,
+    restarting,
+    rollout,
+)
 from pkigen.state.reasons import Reason
 from tests.rotation.phases import Photograph
 from tests.samples import CP1, CP2, CP3, ENDPOINT, W1, World, node, spec
@@ -272,6 +283,45 @@ def test_a_member_that_is_told_of_another_is_no_component_that_restarts() -> Non
     assert (step.kind, step.node, step.host, step.number) == (StepKind.MEMBER, "cp-1", "10.0.0.11", 1)
     assert (step.process, step.evidence) == (None, ())
     assert step.health is not None
+
+
+def test_the_kinds_of_steps_are_called_as_the_published_document_calls_them() -> None:
+    assert [each.value for each in StepKind] == ["copy", "member", "component", "remove"]
+
+
+def asked(component: ComponentName, effect: Effect, **more: Any) -> RolloutStep:
+    """The step that asks something of a component of the first node."""
+    restart = Restart(node="cp-1", component=component, effect=effect, files=(), **more)
+    return restarting(1, restart, three().cluster, host="10.0.0.11", served={})
+
+
+@pytest.mark.parametrize(
+    ("effect", "waits"), [(Effect.EXPELS, True), (Effect.ADMITS, False), (Effect.MOVES, False)]
+)
+def test_no_member_waits_for_the_quorum_that_a_later_step_brings(effect: Effect, waits: object) -> None:
+    step = asked(ComponentName.ETCD, effect, member="cp-2")
+    assert step.commands
+    assert (step.health is not None) == waits
+
+
+@pytest.mark.parametrize("component", [ComponentName.KUBELET, ComponentName.KUBE_PROXY])
+def test_what_runs_on_every_node_is_a_unit_beside_static_pods_too(component: ComponentName) -> None:
+    process = asked(component, Effect.RESTART).process
+    assert process is not None
+    assert (process.manifest, process.unit) == (None, component)
+
+
+def test_somebody_else_s_manifest_says_where_a_component_serves() -> None:
+    inventory = derive(spec(CP1, manage=["kubelet", "addons"]))
+    words = ["kube-apiserver", "--secure-port=7443", "--tls-cert-file=/etc/kubernetes/pki/apiserver.crt"]
+    pod = {"kind": "Pod", "spec": {"containers": [{"name": words[0], "command": words}]}}
+    path = f"nodes/cp-1/{_MANIFESTS}/kube-apiserver.yaml"
+    for reader, address in (
+        (None, "10.0.0.11:6443"),
+        (Photograph({path: json.dumps(pod).encode()}), "10.0.0.11:7443"),
+    ):
+        found = {each.component: each.address for _, each in evidence(inventory, reader)}
+        assert found["kube-apiserver"] == address
 
 
 def test_what_endpoints_must_serve_after_each_step(tmp_path: Path) -> None:
