@@ -275,6 +275,18 @@ def test_an_intermediate_waits_for_its_successor_and_hinders_no_other_ca(tree: P
         assert proposed_in(store, wanted("etcd-ca")).step is RotationStep.PREPARE
 
 
+def test_the_successor_of_the_offline_authority_s_ca_is_requested_there(tree: Path) -> None:
+    brought(tree, made_ca("first", made_ca("offline")), "ca")
+    planner = Planner.of(inventory(certificates={"authority": "offline"}), now=NOW)
+    with held(tree) as store:
+        settled = planner.at(store)
+        apply_plan(settled.plan(store), settled.inventory, store, tools(settled))
+    said = "^the successor of the etcd-ca CA comes from the offline authority$"
+    with held(tree) as store, pytest.raises(RotationError, match=said) as caught:
+        propose(planner, store, wanted("etcd-ca"))
+    assert "`pkigen airgap authority request --next etcd-ca " in caught.value.hint
+
+
 def test_only_what_was_rotated_has_been_finished(tree: Path) -> None:
     promoted(tree, "etcd-ca")
     finish = wanted("etcd-ca", step=RotationStep.FINISH, distributed=True)
