@@ -199,9 +199,8 @@ def _expired(case: _RollbackCase) -> Iterator[str]:
 
 def _revoked(case: _RollbackCase) -> Iterator[str]:
     """Somebody passes again whom API servers refuse now; the next plan would put that right."""
-    for restore in case.rollback.restores:
-        present, then = (content_at(reader, restore.path) or b"" for reader in (case.store, case.view))
-        found = let_in(restore.path, present, then)
+    for path, present, then in _of_api_servers(case, layout.AUTHORIZATION_CONFIGURATION):
+        found = let_in(path, present or b"", then or b"")
         if found is not None:
             yield f"{found}, until `pkigen apply`: `pkigen access unrevoke` is the way"
 
@@ -209,12 +208,28 @@ def _revoked(case: _RollbackCase) -> Iterator[str]:
 def _unread_ciphers(case: _RollbackCase) -> Iterator[str]:
     """What was encrypted since then is no longer read."""
     found: dict[str, None] = {}
-    for restore in case.rollback.restores:
-        if restore.path.endswith(f"/{layout.ENCRYPTION_CONFIGURATION}"):
-            present, then = (ciphers(content_at(reader, restore.path)) for reader in (case.store, case.view))
-            # Where the file itself goes, so does the key, which is said already.
-            found |= dict.fromkeys(unread(CipherChange(before=present, after=then))) if then else {}
+    for _, *contents in _of_api_servers(case, layout.ENCRYPTION_CONFIGURATION):
+        present, then = map(ciphers, contents)
+        # Where the file itself goes, so does the key, which is said already.
+        found |= dict.fromkeys(unread(CipherChange(before=present, after=then))) if then else {}
     yield from found
+
+
+def _of_api_servers(case: _RollbackCase, name: str) -> Iterator[tuple[str, bytes | None, bytes | None]]:
+    """A file that goes back, by node that has an API server then: its path, as it is, and as it will be.
+
+    It may go back to another place, or nothing may take its place.
+    """
+    changed = (*(restore.path for restore in case.rollback.restores), *case.rollback.removes)
+    for node in case.after.inventory.cluster.control_plane:
+        own = layout.node_path(node.name, "")
+        paths = [path for path in changed if layout.is_below(path, own) and path.endswith(f"/{name}")]
+        if paths:
+            present, then = (
+                next(filter(None, (content_at(reader, path) for path in paths)), None)
+                for reader in (case.store, case.view)
+            )
+            yield paths[0], present, then
 
 
 def _versions_at_once(case: _RollbackCase) -> Iterator[str]:

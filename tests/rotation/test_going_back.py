@@ -13,6 +13,8 @@ from pkigen.reconcile.restore import plan_rollback
 from pkigen.reconcile.surveyed import Selection
 from pkigen.rotation.going_back import ProposedRollback, propose_rollback
 from pkigen.rotation.prover import prove
+from pkigen.state.cluster_objects import ClusterObject
+from tests.reconcile.test_revocation_list import A, B, C, text_of
 from tests.samples import CP1, NOW, W1, World, spec
 
 if TYPE_CHECKING:
@@ -225,6 +227,69 @@ def test_a_cipher_that_goes_back_is_named(tmp_path: Path) -> None:
     assert "secretbox has encrypted (*.*)" in risks_of_going_back(other)[0]
 
 
+def test_a_cipher_that_goes_back_to_another_place_is_named(tmp_path: Path) -> None:
+    world = World(root=tmp_path / "prod", cluster=spec(CP1, encryption={}))
+    world.apply()
+    elsewhere = {"certificates": {"directory": "/opt/pki"}}
+    moved = World(root=world.root, cluster=spec(CP1, encryption={"resources": ["configmaps"]}, **elsewhere))
+    moved.apply()
+    assert "secretbox has encrypted (configmaps)" in risks_of_going_back(moved)[0]
+
+
+LIST, MOVED, OF_ANOTHER = (
+    f"nodes/{place}/authorization-config.yaml"
+    for place in ("cp-1/etc/kubernetes/pki", "cp-1/opt/pki", "cp-2/etc/kubernetes/pki")
+)
+MANIFEST = "nodes/cp-1/etc/kubernetes/manifests/kube-apiserver.yaml"
+
+
+def changed(world: World, files: dict[str, bytes | None]) -> None:
+    """One change of these files; None takes one away."""
+    with world.writing() as store, store.transaction() as transaction:
+        for path, content in files.items():
+            if content is None:
+                transaction.remove(path)
+            else:
+                transaction.stage(path, mode=0o600, content=content)
+        transaction.commit()
+
+
+def told_to_pass(count: str, path: str) -> tuple[str]:
+    return (
+        f"it lets {count} pass again, by {path}, until `pkigen apply`: `pkigen access unrevoke` is the way",
+    )
+
+
+def test_whoever_passes_again_is_counted(small: World) -> None:
+    changed(small, {LIST: text_of(A)})
+    changed(small, {LIST: text_of(A, B, C)})
+    assert risks_of_going_back(small) == told_to_pass("2 revoked credentials", LIST)
+    changed(small, {LIST: None})
+    assert risks_of_going_back(small) == (), "nobody is kept out now"
+
+
+def test_a_list_that_goes_because_it_came_with_the_change_lets_everybody_on_it_pass(small: World) -> None:
+    changed(small, {LIST: None})
+    changed(small, {LIST: text_of(A), MANIFEST: b"with the flag"})
+    assert risks_of_going_back(small) == told_to_pass("1 revoked credential", LIST)
+
+
+def test_a_list_that_goes_back_to_another_place_keeps_out_whom_it_kept_out(small: World) -> None:
+    changed(small, {LIST: text_of(A)})
+    changed(small, {LIST: None, MOVED: text_of(A)})
+    assert risks_of_going_back(small) == ()
+    changed(small, {MOVED: text_of(A, B)})
+    with small.writing() as store:
+        both = plan_rollback(store, sorted(each.id for each in store.backups())[-2])
+        found = propose_rollback(Planner.of(small.inventory, now=NOW), store, both).risks
+    assert found == told_to_pass("1 revoked credential", LIST)
+
+
+def test_a_node_that_has_no_api_server_then_lets_nobody_pass(small: World) -> None:
+    changed(small, {OF_ANOTHER: text_of(A), MANIFEST: b"another"})
+    assert risks_of_going_back(small) == ()
+
+
 # -- what the directory asks for then -------------------------------------------------------------------
 
 
@@ -249,6 +314,47 @@ def test_a_spec_that_is_not_known_then_is_that_of_now(lock: str, small: World) -
     found = proposed_in(small)
     assert found.after.inventory.cluster == small.cluster
     assert found.rollback.restores
+
+
+def with_roles(world: World, **roles: str) -> World:
+    """From now on each of these people has one role in the whole cluster."""
+    users = [{"name": name, "clusterRoles": [role]} for name, role in roles.items()]
+    return World(root=world.root, cluster=spec(CP1, users=users))
+
+
+def test_the_cluster_is_given_what_the_directory_then_asks_for(small: World) -> None:
+    for world in (with_roles(small, ann="view", zed="view"), with_roles(small, ann="view")):
+        world.apply()
+    last = with_roles(small, ann="edit")
+    last.apply()
+    found = proposed_in(last)
+    new, old = (
+        ClusterObject(kind="ClusterRoleBinding", name=f"pkigen:ann,clusterrole:{role}")
+        for role in ("edit", "view")
+    )
+    assert found.superseded.keys() == {new, old}
+    assert found.superseded[old] == {None}, "which it may not hold any more"
+    commands = [each.command().partition("admin.conf ")[2] for each in found.in_cluster]
+    assert commands == [
+        "apply -f addons/user-ann.yaml",
+        "delete clusterrolebinding pkigen:ann,clusterrole:edit --ignore-not-found",
+        # Nobody has said that this was done, after the change before.
+        "delete clusterrolebinding pkigen:zed,clusterrole:view --ignore-not-found",
+    ]
+
+
+def test_what_was_deleted_from_the_directory_may_be_in_the_cluster(small: World) -> None:
+    with_roles(small, ann="view").apply()
+    last = with_roles(small, ann="edit")
+    last.apply()
+    last.path("addons/user-ann.yaml").unlink()
+    assert len(proposed_in(last).superseded) == 2
+
+
+def test_who_changes_no_addon_has_nothing_to_tell_the_cluster(small: World) -> None:
+    renewed(small, "cp-1/apiserver")
+    found = proposed_in(small)
+    assert (found.superseded, found.in_cluster) == ({}, ())
 
 
 def test_the_phase_goes_back_too(workshop: Workshop, cluster: ClusterSpec) -> None:
