@@ -236,6 +236,20 @@ def test_a_cipher_that_goes_back_to_another_place_is_named(tmp_path: Path) -> No
     assert "secretbox has encrypted (configmaps)" in risks_of_going_back(moved)[0]
 
 
+def test_an_encryption_configuration_that_goes_does_so_with_its_key_which_is_told(small: World) -> None:
+    encrypting = World(root=small.root, cluster=spec(CP1, users=[{"name": "dev1"}], encryption={}))
+    encrypting.apply()
+    (risk,) = risks_of_going_back(encrypting)
+    assert risk.startswith("it takes away pki/encryption.key (")
+
+
+def test_a_version_that_goes_back_is_named(tmp_path: Path) -> None:
+    World(root=tmp_path / "prod", cluster=spec(CP1, kubernetesVersion="v1.35.0")).apply()
+    newer = World(root=tmp_path / "prod", cluster=spec(CP1))
+    newer.apply()
+    assert "it takes Kubernetes back from v1.36 to v1.35, which" in risks_of_going_back(newer)[0]
+
+
 LIST, MOVED, OF_ANOTHER = (
     f"nodes/{place}/authorization-config.yaml"
     for place in ("cp-1/etc/kubernetes/pki", "cp-1/opt/pki", "cp-2/etc/kubernetes/pki")

@@ -218,9 +218,12 @@ def test_keys_of_the_operators_own_are_judged_by_whether_the_other_end_stays(tre
 
 
 def rotating(
-    tree: Photograph, *, crossed: bool = True, end: datetime | None = None
+    tree: Photograph, *, crossed: bool = True, end: datetime | None = None, lacking: str = ""
 ) -> tuple[dict[Phase | str, Photograph], Inventory]:
-    """Every phase of the CA of Kubernetes, of its files and of one server's certificate; all else stays."""
+    """Every phase of the CA of Kubernetes, of its files and of one server's certificate; all else stays.
+
+    `lacking` is a name that this certificate does not have.
+    """
     inventory = derive(spec(CP1))
     old = Issuer(
         certificate=x509.load_pem_x509_certificate(tree.files["pki/ca.crt"]),
@@ -235,6 +238,8 @@ def rotating(
     def served(by: Issuer, *behind: x509.Certificate) -> dict[str, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         content = content_of(inventory.certificates["cp-1/apiserver"])
+        names = (name for name in content.sans.texts() if name != lacking)
+        content = replace(content, sans=SANs.of(*names))
         leaf = issue(content, key=key, issuer=by, now=NOW, entropy=os.urandom).certificate
         return at(apiserver__crt=certificate_pem(leaf, *behind), apiserver__key=private_pem(key))
 
@@ -290,6 +295,11 @@ def test_who_was_never_touched_gets_on_until_the_end(
     """What it holds is the same before and after the step: the old CA."""
     found = untouched(*rotating(tree), old, new)
     assert found == (binding, (held[0], held[0], held[1], held[1]))
+
+
+@pytest.mark.parametrize("lacking", ["10.96.0.1", "kubernetes.default.svc"])
+def test_who_was_never_touched_reaches_a_server_by_each_of_its_names(tree: Photograph, lacking: str) -> None:
+    assert untouched(*rotating(tree, lacking=lacking), PREPARED, PROMOTED) == (True, (False,) * 4)
 
 
 def test_there_is_nobody_of_this_kind_where_nothing_rotates(tree: Photograph) -> None:
