@@ -306,6 +306,48 @@ def test_there_is_nobody_of_this_kind_where_nothing_rotates(tree: Photograph) ->
     assert untouched(*rotating(tree), STABLE, STABLE) is None
 
 
+def test_aggregated_api_servers_that_were_never_touched_know_the_front_proxy_by_its_old_ca(
+    tree: Photograph,
+) -> None:
+    """A promotion shows them a client of the new CA, and the CA that both have certified."""
+    inventory = derive(spec(CP1))
+    old = Issuer(
+        certificate=x509.load_pem_x509_certificate(tree.files["pki/front-proxy-ca.crt"]),
+        key=load_private(tree.files["pki/front-proxy-ca.key"]),
+    )
+    new, key = root("front-proxy-g2"), ec.generate_private_key(ec.SECP256R1())
+    content = content_of(inventory.certificates["cp-1/front-proxy-client"])
+    leaf = issue(content, key=key, issuer=new, now=NOW, entropy=os.urandom).certificate
+    cross = cross_certify(new.certificate, issuer=old, now=NOW, entropy=os.urandom).certificate
+    first, second = certificate_pem(old.certificate), certificate_pem(new.certificate)
+    prepared = Photograph({**tree.files, "pki/front-proxy-ca-next.crt": second})
+
+    def promoted(*shown: x509.Certificate) -> dict[str, tuple[bool, int, tuple[int, ...]]]:
+        client = {f"{NODE}/front-proxy-client.crt": certificate_pem(*shown)}
+        places = {"pki/front-proxy-ca.crt": second, "pki/front-proxy-ca-previous.crt": first}
+        states = (
+            State(
+                inventory=replace(
+                    inventory,
+                    rotations=Rotations(
+                        phases={"front-proxy-ca": phase}, crossed=frozenset({"front-proxy-ca"})
+                    ),
+                ),
+                reader=reader,
+            )
+            for phase, reader in (
+                (PREPARED, prepared),
+                (PROMOTED, Photograph({**prepared.files, **places, **client})),
+            )
+        )
+        rows = prove(*states, now=NOW).table
+        return {row.edge: (row.binding, row.count, row.held) for row in rows if "never touched" in row.edge}
+
+    row = "kube-apiserver → an aggregated API server that was never touched: client certificate"
+    assert promoted(leaf, cross) == {row: (True, 1, (1, 1, 1, 1))}
+    assert promoted(leaf) == {row: (True, 1, (1, 1, 0, 0))}
+
+
 def test_a_promotion_without_a_cross_certificate_promises_nothing(tree: Photograph) -> None:
     found = untouched(*rotating(tree, crossed=False), PREPARED, PROMOTED, crossed=False)
     assert found == (False, (True, True, False, False))
@@ -384,6 +426,29 @@ def test_who_signs_with_a_pair_that_is_known_here(
     )
     inventory = derive(spec(CP1, controllerManager=args(*flags)))
     assert signed_rows(proven(inventory, tree, tree)) == rows
+
+
+def test_a_controller_manager_signs_with_one_certificate_and_its_key(tree: Photograph) -> None:
+    inventory, own = derive(spec(CP1)), root("own")
+    known = tree.files[f"{NODE}/ca-signing.crt"]
+    for file, data, told in (
+        (
+            "ca-signing.crt",
+            known + certificate_pem(own.certificate),
+            f"{NODE}/ca-signing.crt holds 2 certificates; the controller manager accepts exactly one",
+        ),
+        ("ca.key", private_pem(own.key), f"{NODE}/ca.key is not the key of {NODE}/ca-signing.crt"),
+    ):
+        found = broken(proven(inventory, tree, tree.but(**{f"{NODE}/{file}": data})))
+        assert found
+        assert all(each.endswith(told) for each in found)
+
+
+def test_a_client_of_another_ca_is_refused(tree: Photograph) -> None:
+    ours = {f"{NODE}/ca.crt": certificate_pem(root("own").certificate)}
+    found = broken(proven(derive(spec(CP1)), tree, tree.but(**ours)))
+    refused = f"is signed by CN=kubernetes, which {NODE}/ca.crt does not contain (CN=own)"
+    assert any(each.endswith(f"cp-1/controller-manager.conf {refused}") for each in found)
 
 
 # -- what nobody knows here --------------------------------------------------------------------------
