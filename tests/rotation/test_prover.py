@@ -195,6 +195,20 @@ def test_the_last_signing_key_counts_and_every_accepted_one(tree: Photograph) ->
     }
 
 
+def test_an_api_server_may_have_its_new_keys_and_still_its_old_flags(tree: Photograph) -> None:
+    flags = (
+        ("service-account-signing-key-file", f"{PKI}/own.key"),
+        ("service-account-key-file", f"{PKI}/sa.pub"),
+        ("service-account-key-file", f"{PKI}/own.pub"),
+    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    files = at(own__key=private_pem(key), own__pub=public_pem(key))
+    before, after = spec(CP1), spec(CP1, apiServer=args(*flags))
+    old, new = (started(cluster, tree).but(**files) for cluster in (before, after))
+    (told,) = broken(proven(derive(after), old, new, before=derive(before)))
+    assert "→ kube-apiserver with its old flags on cp-1 (new keys): sa.pub do not hold the key " in told
+
+
 def test_keys_of_the_operators_own_are_judged_by_whether_the_other_end_stays(tree: Photograph) -> None:
     """No step changes his files: as long as nothing of ours changes at the other end, nothing breaks."""
     other = ec.generate_private_key(ec.SECP256R1())
@@ -346,6 +360,20 @@ def test_aggregated_api_servers_that_were_never_touched_know_the_front_proxy_by_
     row = "kube-apiserver → an aggregated API server that was never touched: client certificate"
     assert promoted(leaf, cross) == {row: (True, 1, (1, 1, 1, 1))}
     assert promoted(leaf) == {row: (True, 1, (1, 1, 0, 0))}
+
+
+def test_who_was_never_touched_is_asked_of_servers_and_of_the_front_proxy_s_clients(tree: Photograph) -> None:
+    """Whoever lets in the clients of the other CAs is one of the cluster's own, and gets its files."""
+    inventory = derive(spec(CP1))
+    phases = dict.fromkeys(("ca", "etcd-ca", "front-proxy-ca"), PREPARED)
+    after = replace(inventory, rotations=Rotations(phases=phases))
+    found = prove(State(inventory=inventory, reader=tree), State(inventory=after, reader=tree), now=NOW)
+    assert {row.edge for row in found.table if "never touched" in row.edge} == {
+        UNTOUCHED,
+        "a client that was never touched → etcd: serving certificate",
+        "a client that was never touched → kubelet: serving certificate",
+        "kube-apiserver → an aggregated API server that was never touched: client certificate",
+    }
 
 
 def test_a_promotion_without_a_cross_certificate_promises_nothing(tree: Photograph) -> None:
