@@ -16,7 +16,7 @@ from pkigen.errors import AuthorityError
 from pkigen.spec.certificates import CAKeys
 from pkigen.state.issuance_record import ledger_update
 from pkigen.state.ledger import Event, LedgerEntry
-from pkigen.state.observed import Fault, read_file
+from pkigen.state.observed import Fault, exists, read_file
 from pkigen.state.seals import IDENTITY_PATH, LARGEST_RECORD, RECORD_PATH, digest
 from pkigen.store import BackupAction
 
@@ -88,8 +88,8 @@ def reseal(
 
 def _require_no_waiting_key(what: Resealing, inventory: Inventory, store: Store) -> None:
     """Refuse while a CA's key waits for its answer: it is unencrypted until that is accepted."""
-    # However large: only whether it is there counts.
-    waits = not isinstance(read_file(store, layout.PENDING_REQUEST, limit=1 << 30), Fault)
+    # Of use or not: a key may be in it.
+    waits = exists(store, layout.PENDING_REQUEST)
     if waits and what is not Resealing.DECRYPT and inventory.ca_keys is CAKeys.SITE:
         raise AuthorityError(
             f"{layout.PENDING_REQUEST} may contain an unencrypted CA key until the offline authority answers",

@@ -94,13 +94,14 @@ def require_written(reader: Reader, *, root: Path) -> None:
 def unconfirmed(reader: Reader) -> str | None:
     """Why the ledger does not confirm that `pki.lock` is as pkigen wrote it last; None where it does."""
     known, ledger = read_lock(reader), read_ledger(reader)
-    digest = recorded_lock(ledger)
-    data = reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data
-    if digest is not None and digest != lock_digest(data):
-        return "it is not what was written last"
-    if known is not None and not ledger:
+    if known is None:
+        return "it cannot be read"
+    if not ledger:
         return "there is no ledger"
-    if next(problems(ledger, head=known.ledger if known is not None else None), None) is not None:
+    digest = recorded_lock(ledger)
+    if digest is not None and digest != lock_digest(reader.read(layout.LOCK_FILE, limit=LARGEST_LOCK).data):
+        return "it is not what was written last"
+    if next(problems(ledger, head=known.ledger), None) is not None:
         return "the ledger itself was changed"
     return None
 

@@ -37,7 +37,7 @@ def key_owners(inventory: Inventory, reader: Reader, lock: Lock | None, *, now: 
     for ca in inventory.authorities:
         found = certificates_of(reader, inventory, ca, now=now)
         if found is not None:
-            for link in (found.certificate, *found.chain):
+            for link in (*found.anchors, *found.chain):
                 owners[spki_fingerprint(public_der(link.public_key()))] = ca.certificate_name
     return owners
 

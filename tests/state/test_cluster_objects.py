@@ -38,6 +38,19 @@ def test_objects_are_known_by_what_they_say_and_not_by_how() -> None:
     assert form(binding()) == form(b"---\n# a comment\n" + binding().replace(b"\n", b"\n\n"))
     assert form(binding()).role == "ClusterRole view"
     assert form(binding(subject="bob")) != form(binding())
+    # Another order of the fields is no other object.
+    first, _, rest = binding().partition(b"\n")
+    assert form(rest + first) == form(binding())
+    # A value on which readers of YAML do not agree is told from every other one.
+    assert form(binding() + b"at: 012\n") != form(binding() + b"at: 013\n")
+
+
+def test_an_object_is_called_by_its_kind_its_name_and_where_it_is() -> None:
+    role = ClusterObject(kind="ClusterRole", name="a")
+    assert (str(BOUND), str(role)) == ("RoleBinding a in namespace web", "ClusterRole a")
+    content = b"kind: ClusterRole\nmetadata: {name: a, namespace: 7}\nrules: []\n"
+    ((each, made),) = objects(content).items()
+    assert (each, made.role) == (role, None)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +107,37 @@ def test_possibilities_gather_until_they_are_confirmed() -> None:
     assert unconfirmed(ledger(first, None, second)) == second
     assert unconfirmed(ledger(first, second, None)) == {}
     assert unconfirmed(b"") == {}
+
+
+def test_the_form_of_the_lines() -> None:
+    role = ClusterObject(kind="ClusterRole", name="a")
+    bound, plain = ObjectForm(sha256="2", role="ClusterRole view"), ObjectForm(sha256="1")
+    first, second = entries({BOUND: frozenset({None, bound}), role: frozenset({plain})})
+    assert first.facts == {
+        "kind": "RoleBinding",
+        "name": "a",
+        "namespace": "web",
+        "held": ["2 ClusterRole view", "absent"],
+    }
+    assert (second.id, second.facts) == (
+        "ClusterRole a",
+        {"kind": "ClusterRole", "name": "a", "held": ["1"]},
+    )
+    assert confirmation([BOUND, role]).facts == {"objects": [str(BOUND), str(role)]}
+
+
+def test_what_is_remembered_is_what_was_superseded() -> None:
+    held = {
+        BOUND: frozenset({None, ObjectForm(sha256="2", role="ClusterRole view")}),
+        ClusterObject(kind="ClusterRole", name="a"): frozenset({ObjectForm(sha256="1")}),
+    }
+    assert unconfirmed(ledger(held)) == held
+
+
+def test_the_last_confirmation_counts() -> None:
+    first, second = superseded({"x": []}, {"x": binding()}), superseded({"x": [binding()]}, {"x": None})
+    assert unconfirmed(ledger(first, None, second, None)) == {}
+    assert unconfirmed(ledger(first, None, second, None, first)) == first
 
 
 def test_a_line_that_was_tampered_with_still_reminds() -> None:

@@ -8,14 +8,25 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pkigen.cli.system import System
 from pkigen.crypto.age import Identity, Passphrase
 from pkigen.crypto.age_header import is_sealed
-from pkigen.errors import PkigenError
+from pkigen.crypto.keys import private_pem
+from pkigen.desired.inventory import derive, private_paths
+from pkigen.errors import AuthorityError, PkigenError
+from pkigen.state.encryption import Resealing, open_in_backups, reseal
+from pkigen.state.issuance_record import unconfirmed
+from pkigen.state.ledger import appended
+from pkigen.state.lockfile import head
+from pkigen.state.observed import sealed_key
 from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH
+from pkigen.state.vault import PlainVault, SealedVault
+from pkigen.store import Store
 from tests.cli.program import NOW, InProcess, changed, contents
 from tests.faults.scenes import chosen, wanted
+from tests.samples import Unsynced, snapshot, spec
 from tests.state.encrypted_cluster import (
     NEVER_ON_NODES,
     PRIVATE,
@@ -25,10 +36,176 @@ from tests.state.encrypted_cluster import (
     passphrase_file,
     telling,
 )
+from tests.state.test_lockfile import LEAST, as_file
 from tests.store.faults import CountingFileSystem, CrashingFileSystem, SimulatedCrashError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pkigen.desired.inventory import Inventory
+    from pkigen.state.vault import Vault
+
+
+# -- the transaction by itself --------------------------------------------------------------------------
+
+LOCK, LEDGER, WAITING = "pki.lock", ".pkigen/ledger.jsonl", "pki/pending.json"
+LOCAL = derive(spec())
+OFFLINE = derive(spec(certificates={"authority": "offline", "caKeys": "offline"}))
+OPEN = {path: f"the content of {path}".encode() for path in private_paths(LOCAL)}
+UNLOCKS = Identity.generate()
+
+
+class Forgetful(PlainVault):
+    """A vault that does not give back what it was given."""
+
+    def close(self, path: str, content: bytes) -> bytes:
+        return content if path != "pki/sa.key" else content[1:]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Store:
+    """An authority in the open, with the files that say so, and nothing else."""
+    ledger, end = appended(b"", [], now=NOW)
+    return _with(
+        Store.open(tmp_path / "tree", command="test", now=NOW, filesystem=Unsynced()),
+        {**OPEN, LEDGER: ledger, LOCK: as_file({**LEAST, "ledger": head(end)})},
+    )
+
+
+def _with(store: Store, files: dict[str, bytes | None]) -> Store:
+    with store.transaction() as transaction:
+        for path, data in files.items():
+            if data is None:
+                transaction.remove(path)
+            else:
+                transaction.stage(path, mode=0o640, content=data)
+        transaction.commit()
+    store.forget_backups()
+    return store
+
+
+def _reseal(
+    store: Store,
+    what: Resealing,
+    old: Vault | None = None,
+    new: Vault | None = None,
+    inventory: Inventory = LOCAL,
+) -> tuple[str, ...]:
+    return reseal(what, inventory, store, old=old or PlainVault(), new=new or PlainVault(), now=NOW)
+
+
+def _lines(store: Store) -> list[dict[str, object]]:
+    return [json.loads(line) for line in store.read(LEDGER).data.splitlines()]
+
+
+def test_every_private_file_is_closed_in_one_change_that_is_recorded(authority: Store) -> None:
+    vault = SealedVault.new(UNLOCKS.recipient)
+    real = {path: private_pem(ec.generate_private_key(ec.SECP256R1())) for path in OPEN}
+    _with(authority, {**real})
+    assert _reseal(authority, Resealing.ENCRYPT, new=vault) == tuple(OPEN)
+    identity = UNLOCKS.open(authority.read(IDENTITY_PATH).data).decode().strip()
+    tree = snapshot(authority.root)
+    for path in OPEN:
+        assert tree[path][0] == 0o600
+        assert Identity(identity).open(tree[path][1]) == real[path]
+    assert (tree[IDENTITY_PATH][0], tree[RECORD_PATH][0]) == (0o600, 0o600)
+    assert {sealed_key(authority, tree[path][1]) is not None for path in OPEN} == {True}
+    (line,) = _lines(authority)
+    assert (line["event"], line["id"], line["step"]) == ("sealed", "pki", "encrypt")
+    assert "reason" not in line
+    # Nothing of before is kept, the lock file included.
+    assert authority.backups() == ()
+    assert unconfirmed(authority) is None
+
+
+def test_what_is_left_of_the_old_vault_goes(authority: Store) -> None:
+    _with(authority, {IDENTITY_PATH: b"1", RECORD_PATH: b"2"})
+    _reseal(authority, Resealing.DECRYPT)
+    tree = snapshot(authority.root)
+    assert not {IDENTITY_PATH, RECORD_PATH} & tree.keys()
+    assert {path: tree[path] for path in OPEN} == {path: (0o600, data) for path, data in OPEN.items()}
+    assert [each["step"] for each in _lines(authority)] == ["decrypt"]
+
+
+@pytest.mark.parametrize(
+    ("files", "new", "said"),
+    [
+        ({"pki/sa.key": None}, PlainVault(), "pki/sa.key is missing"),
+        ({LOCK: None}, PlainVault(), "there is no readable pki.lock"),
+        ({LOCK: b"nothing"}, PlainVault(), "there is no readable pki.lock"),
+        ({}, Forgetful(), "pki/sa.key could not be opened again: nothing was changed"),
+    ],
+)
+def test_all_or_nothing(files: dict[str, bytes | None], new: Vault, said: str, authority: Store) -> None:
+    before = snapshot(_with(authority, files).root)
+    with pytest.raises(AuthorityError) as refused:
+        _reseal(authority, Resealing.REKEY, new=new)
+    assert refused.value.message == said
+    assert refused.value.hint or "opened again" in said
+    assert snapshot(authority.root) == before
+
+
+@pytest.mark.parametrize("what", Resealing)
+def test_a_key_that_waits_for_its_answer_is_in_the_open_until_then(what: Resealing, authority: Store) -> None:
+    _with(authority, {WAITING: b"{}"})
+    # Where the offline authority has the CAs' keys, none is asked for.
+    _reseal(authority, what, inventory=OFFLINE)
+    if what is Resealing.DECRYPT:
+        _reseal(authority, what)
+        return
+    with pytest.raises(AuthorityError, match="may contain an unencrypted CA key") as refused:
+        _reseal(authority, what)
+    assert "airgap authority accept" in refused.value.hint
+
+
+def test_so_may_be_what_cannot_be_read_in_its_place(authority: Store) -> None:
+    _reseal(authority, Resealing.ENCRYPT)
+    (authority.root / WAITING).symlink_to("elsewhere")
+    with pytest.raises(AuthorityError, match="may contain an unencrypted CA key"):
+        _reseal(authority, Resealing.ENCRYPT)
+
+
+# -- what backups show ----------------------------------------------------------------------------------
+
+
+def test_private_files_of_the_authority_that_lie_open_in_backups(authority: Store) -> None:
+    sealed = UNLOCKS.recipient.close(b"1")
+    kept = {
+        "pki/sa.key": b"1",
+        "pki/ca.key": sealed,
+        "pki/ca.crt": b"1",
+        "nodes/cp-1/etc/kubernetes/pki/ca.key": b"1",
+        "nodes/cp-1/etc/kubernetes/pki/front-proxy-ca.key": b"1",
+        "nodes/cp-1/etc/kubernetes/pki/apiserver.key": b"1",
+        "users/dev1.conf": b"1",
+    }
+    _with(authority, {**kept})
+    assert open_in_backups(authority) == ()
+    with authority.transaction() as transaction:
+        for path in kept:
+            transaction.stage(path, mode=0o600, content=b"2")
+        transaction.stage("pki/etcd/server.key", mode=0o600, content=b"created: it has replaced nothing")
+        transaction.remove("pki/etcd/ca.key")
+        transaction.commit()
+    (backup,) = authority.backups()
+    assert set(open_in_backups(authority)) == {
+        f"{backup.id}: {path}"
+        for path in (
+            "pki/sa.key",
+            "pki/etcd/ca.key",
+            "nodes/cp-1/etc/kubernetes/pki/ca.key",
+            "nodes/cp-1/etc/kubernetes/pki/front-proxy-ca.key",
+        )
+    }
+
+
+def test_of_a_damaged_backup_nobody_knows(authority: Store) -> None:
+    with authority.transaction() as transaction:
+        transaction.stage("pki/sa.key", mode=0o600, content=b"2")
+        transaction.commit()
+    (backup,) = authority.backups()
+    (authority.root / f".pkigen/backups/{backup.id}/manifest.json").write_text("{")
+    assert open_in_backups(authority) == (f"{backup.id}: whatever its damaged manifest named",)
 
 
 # -- encrypting, decrypting, another key ----------------------------------------------------------------
