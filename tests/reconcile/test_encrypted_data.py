@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from pkigen.reconcile.encrypted_data import CipherChange, ciphers, unread
+from pkigen.desired.inventory import derive
+from pkigen.desired.items import DesiredFile, FileKind
+from pkigen.reconcile.encrypted_data import (
+    UNCHANGED,
+    CipherChange,
+    cipher_change,
+    ciphers,
+    rewriting,
+    unread,
+)
+from pkigen.reconcile.plan import Keep, Rewrite
+from pkigen.spec.encrypted_resources import GroupResource
 from tests.reconcile.altered_trees import follow
+from tests.rotation.phases import Photograph
+from tests.samples import CP1, CP2, spec
+from tests.state.test_lockfile import LEAST, as_file
 
 if TYPE_CHECKING:
+    from pkigen.desired.inventory import Inventory
+    from pkigen.reconcile.plan import Action
     from tests.samples import World
 
 CONFIGURATION = "nodes/cp-1/etc/kubernetes/pki/encryption-config.yaml"
@@ -74,9 +92,104 @@ def test_everything_is_covered_by_nothing_less() -> None:
     assert lost(core, configuration(("secrets", "secretbox"))) == {"secretbox": ("*.",)}
 
 
-@pytest.mark.parametrize("damaged", [b"{", b"resources: 7", b"- a", b"resources: [{resources: secrets}]"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"{",
+        b"resources: 7",
+        b"- a",
+        b"resources: [{resources: secrets}]",
+        b"resources: [{resources: [secrets], providers: [aescbc]}]",
+    ],
+)
 def test_what_is_no_configuration_encrypts_nothing(damaged: bytes) -> None:
     assert list(unread(CipherChange(before=ciphers(damaged), after={}))) == []
+
+
+# -- of a plan ------------------------------------------------------------------------------------------
+
+ENCRYPTED = derive(spec(CP1, CP2, encryption={}))
+OTHER_CONFIGURATION = CONFIGURATION.replace("cp-1", "cp-2")
+AESCBC = configuration(("secrets", "aescbc identity"))
+
+
+class Rendering:
+    """A renderer of one text, with a key in it as long as real ones."""
+
+    def file(self, item: DesiredFile, *, secrets: tuple[bytes, ...]) -> bytes:
+        (secret,) = secrets
+        assert len(base64.b64decode(secret)) == 32
+        return configuration((item.kind, "secretbox"))
+
+
+def changed_by(
+    *actions: Action,
+    files: dict[str, bytes] | None = None,
+    inventory: Inventory = ENCRYPTED,
+    lock: bool = True,
+) -> CipherChange:
+    tree = Photograph({**(files or {}), **({"pki.lock": as_file(LEAST)} if lock else {})})
+    return cipher_change(actions, tree, inventory, Rendering())  # type: ignore[arg-type]
+
+
+def rewrite(path: str = CONFIGURATION, kind: type[Action] = Rewrite) -> Action:
+    return kind(id=path, paths=("nodes/cp-1/other", path), node="cp-1", reason=None)
+
+
+AFTER = {GroupResource.read(FileKind.ENCRYPTION_CONFIGURATION): ("secretbox",)}
+
+
+def test_what_another_configuration_changes() -> None:
+    before = ciphers(AESCBC)
+    assert before == {GroupResource.read("secrets"): ("aescbc", "identity")}
+    expected = CipherChange(before=before, after=AFTER)
+    assert changed_by(rewrite(), files={CONFIGURATION: AESCBC}) == expected
+    # All API servers go by the same; where one has none, another's counts.
+    assert changed_by(rewrite(), files={OTHER_CONFIGURATION: AESCBC}) == expected
+    assert changed_by(rewrite(OTHER_CONFIGURATION), files={CONFIGURATION: AESCBC}) == expected
+    files = {CONFIGURATION: AESCBC, OTHER_CONFIGURATION: SECRETBOX}
+    assert changed_by(rewrite(), files=files) == expected
+    assert changed_by(rewrite()) == CipherChange(before={}, after=AFTER)
+
+
+def test_what_changes_nothing_about_it() -> None:
+    files = {CONFIGURATION: AESCBC}
+    assert changed_by(rewrite(kind=Keep), files=files) == UNCHANGED
+    assert changed_by(rewrite("nodes/cp-1/else"), files=files) == UNCHANGED
+    assert changed_by(files=files) == UNCHANGED
+    # Before there is a cluster, etcd holds nothing.
+    assert changed_by(rewrite(), files=files, lock=False) == UNCHANGED
+
+
+def test_a_configuration_that_is_not_pkigens_is_not_looked_at() -> None:
+    items = tuple(
+        replace(item, managed=False) if isinstance(item, DesiredFile) else item for item in ENCRYPTED.items
+    )
+    inventory = replace(ENCRYPTED, items=items)
+    assert changed_by(rewrite(), files={CONFIGURATION: AESCBC}, inventory=inventory) == UNCHANGED
+
+
+# -- writing it anew ------------------------------------------------------------------------------------
+
+
+def test_resources_are_written_again_by_name() -> None:
+    assert list(rewriting(["secrets", "deployments.apps"], "kc")) == [
+        "kc get secrets --all-namespaces -o json | kc replace -f -",
+        "kc get deployments.apps --all-namespaces -o json | kc replace -f -",
+    ]
+
+
+def test_what_stands_for_many_is_asked_of_the_api_server() -> None:
+    loop = (
+        "kc api-resources{} --verbs=list,update -o name | while read -r resource; do "
+        'kc get "$resource" --all-namespaces -o json </dev/null | kc replace -f -; done'
+    )
+    assert list(rewriting(["*.apps", "*.*", "secrets", "*."], "kc")) == [
+        loop.format(" --api-group=apps"),
+        loop.format(""),
+        "kc get secrets --all-namespaces -o json | kc replace -f -",
+        loop.format(" --api-group="),
+    ]
 
 
 def told(world: World, **encryption: Any) -> tuple[str, ...]:
@@ -91,6 +204,11 @@ def test_a_file_that_somebody_has_edited_counts(world: World) -> None:
     path.write_bytes(both)
     (sentence,) = told(world)
     assert "what aesgcm has encrypted (secrets)" in sentence
+
+
+def test_a_sentence_names_every_resource_of_a_provider() -> None:
+    (sentence,) = unread(CipherChange(before=ciphers(SECRETBOX), after={}))
+    assert "what secretbox has encrypted (secrets, configmaps)" in sentence
 
 
 def test_a_configuration_that_is_not_there_says_nothing(world: World) -> None:

@@ -95,6 +95,23 @@ def test_an_etcd_of_its_own_image(tmp_path: Path) -> None:
     assert "`etcdctl downgrade enable 3.5`" in sentence
 
 
+@pytest.mark.parametrize(
+    ("fields", "etcd"),
+    [
+        ({}, (3, 6)),
+        ({"etcd": {"imageTag": "3.5.24-0"}}, (3, 5)),
+        ({"etcd": {"external": {"endpoints": ["https://10.0.0.9:2379"]}}}, ()),
+    ],
+)
+def test_what_a_spec_asks_for(fields: dict[str, Any], etcd: tuple[int, ...]) -> None:
+    assert Versions.wanted(spec(CP1, **fields)) == versions("v1.36.2", etcd)
+
+
+@pytest.mark.parametrize("fields", [{"runtime": "systemd"}, {"manage": []}])
+def test_others_choose_the_programs_of_units_and_of_what_is_not_managed(fields: dict[str, Any]) -> None:
+    assert Versions.wanted(spec(CP1, **fields)) is None
+
+
 V1_36 = {"kubernetesVersion": "v1.36.2"}
 
 
