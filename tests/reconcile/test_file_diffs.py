@@ -7,12 +7,22 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
+from pkigen.crypto.issuance import certificate_pem
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredFile
 from pkigen.desired.rendering import Renderer
-from pkigen.reconcile.file_diffs import WITHHELD, content_diff, encryption_diff, file_diff, kubeconfig_diff
+from pkigen.reconcile.file_diffs import (
+    WITHHELD,
+    changed_fields,
+    content_diff,
+    encryption_diff,
+    file_diff,
+    kubeconfig_diff,
+)
 from tests.samples import CP1, W1, World, spec
+from tests.state.test_generations import root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,8 +190,165 @@ def test_certificates_of_a_kubeconfig_are_named_by_fingerprint(world: World) -> 
     assert f"+    client-key-data: {WITHHELD}" in lines
 
 
+# -- line by line ---------------------------------------------------------------------------------------
+
+
+def shown(text: str) -> list[str]:
+    """What a diff shows of a kubeconfig that was another."""
+    lines = kubeconfig_diff(b"kind: Other", f"kind: Config\n{text}".encode())
+    return [line[1:] for line in lines if line.startswith("+")][1:]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("apiVersion: v1", "current-context: a@b", "- name: a", "  - context:", "    cluster: b", "  user:"),
+        *("clusters:", "contexts:", "users:", "namespace: web", '    server: "https://[fd00::1]:6443"'),
+        *(
+            "    certificate-authority: /etc/kubernetes/pki/ca.crt",
+            "client-certificate: /a",
+            "client-key: /a",
+        ),
+    ],
+)
+def test_what_pkigen_writes_and_is_public_is_shown(line: str) -> None:
+    assert shown(line) == [line]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("    client-key-data: AAAA", f"    client-key-data: {WITHHELD}"),
+        ("  token: AAAA", f"  token: {WITHHELD}"),
+        ("- token: AAAA", f"- token: {WITHHELD}"),
+        ("  extensions: []", f"  extensions: {WITHHELD}"),
+        ("  server: https://a@b", f"  server: {WITHHELD}"),
+        ("  server: |", f"  server: {WITHHELD}"),
+        ("  name: {a: b}", f"  name: {WITHHELD}"),
+        ("  certificate-authority: ca.crt", f"  certificate-authority: {WITHHELD}"),
+        ("  client-key: /a b", f"  client-key: {WITHHELD}"),
+        ("  certificate-authority-data: AA?A", f"  certificate-authority-data: {WITHHELD}"),
+        ("  certificate-authority-data: AAAA", f"  certificate-authority-data: {WITHHELD}"),
+        ("   'AAAA'", f"   {WITHHELD}"),
+    ],
+)
+def test_of_everything_else_only_the_place_is_shown(line: str, instead: str) -> None:
+    assert shown(line) == [instead]
+
+
+def test_what_stands_below_a_withheld_field_goes_with_it() -> None:
+    text = "  token: |\n    AAAA\n\n    name: AAAA\n  name: a\n  exec:\n  - name: b\nkind: c\n  name: d"
+    assert shown(text) == [
+        f"  token: {WITHHELD}",
+        "  name: a",
+        f"  exec: {WITHHELD}",
+        "  - name: b",
+        "kind: c",
+        "  name: d",
+    ]
+
+
+def test_an_empty_line_is_shown_as_it_is() -> None:
+    assert shown("name: a\n\nname: b") == ["name: a", "", "name: b"]
+
+
+def test_certificates_by_their_fingerprints_one_after_the_other() -> None:
+    first, second = root("a").certificate, root("b").certificate
+    data = base64.b64encode(certificate_pem(first, second)).decode()
+    names = " ".join(each.fingerprint(SHA256()).hex()[:16] for each in (first, second))
+    assert shown(f"  client-certificate-data: {data}") == [f"  client-certificate-data: {names}"]
+    assert shown('  certificate-authority-data: ""') == [
+        "  certificate-authority-data: (made by this change)"
+    ]
+
+
+PEM = "  -----BEGIN {0}-----\n  AAAA\n  -----END {0}-----\n"
+
+
+@pytest.mark.parametrize("kind", ["PRIVATE KEY", "RSA PRIVATE KEY"])
+def test_a_private_key_is_withheld_from_its_first_line_to_its_last(kind: str) -> None:
+    text = f"a\n{PEM.format(kind)}b\n{PEM.format(kind)}c"
+    assert file_diff(b"", text.encode())[1:] == (
+        *("-", "+a", f"+  {WITHHELD}", "+b", f"+  {WITHHELD}", "+c"),
+    )
+
+
+def test_so_is_one_on_a_single_line_or_without_its_beginning() -> None:
+    text = "a -----BEGIN PRIVATE KEY-----AAAA-----END PRIVATE KEY-----\nb\n-----END PRIVATE KEY-----\nc"
+    assert file_diff(b"", text.encode())[1:] == ("-", f"+{WITHHELD}", "+b", "+c")
+
+
+def test_a_certificate_is_no_private_key() -> None:
+    text = PEM.format("CERTIFICATE").removesuffix("\n")
+    assert file_diff(b"", text.encode())[1:] == ("-", *(f"+{line}" for line in text.split("\n")))
+
+
+def test_a_hunk_has_three_lines_around_what_differs() -> None:
+    lines = [str(each) for each in range(20)]
+    assert content_diff("\n".join(lines), "\n".join([*lines[:10], "x", *lines[11:]])) == (
+        *("@@ -8,7 +8,7 @@", " 7", " 8", " 9", "-10", "+x", " 11", " 12", " 13"),
+    )
+    assert content_diff("a", "a") == ()
+
+
 def test_a_text_that_is_too_long_is_not_compared() -> None:
     assert content_diff("a\n" * 5000, "b") == ("@@ 5001 lines become 1, too many to be compared here @@",)
+    assert content_diff("b", "\n" * 4000) == ("@@ 1 lines become 4001, too many to be compared here @@",)
+    assert content_diff("\n" * 3999, "\n" * 3998)[0].startswith("@@ -")
+
+
+# -- by the names of the fields -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("a: 1", "a: 1", "text"),
+        ("...", "", "text"),
+        ("server: a", "server: b", "server"),
+        ("server: a\nkind: c", "server: b\nnamespace: d", "server, namespace, kind"),
+        ("- name: a\nuser: a", "- name: b\ncluster: a\ncurrent-context: a", "names"),
+        ("certificate-authority-data: a", "certificate-authority: a", "CA"),
+        ("client-certificate-data: a", "client-certificate: a", "certificate"),
+        ("client-key-data: a", "client-key: a", "key, client-key-data"),
+        # A placeholder stands in place of the secret that is there.
+        ("client-key-data: a\ntoken: a", "client-key-data: b\ntoken: b", "text"),
+        ("client-key-data: a", "client-key-data: b\ntoken: b", "token"),
+        ("server: a\nserver: a", "server: a", "server"),
+    ],
+)
+def test_what_differs_between_kubeconfigs_is_told_by_field(before: str, after: str, said: str) -> None:
+    assert changed_fields(before.encode(), after.encode()) == said
+
+
+# -- with other keys ------------------------------------------------------------------------------------
+
+FIRST, SECOND = (base64.b64encode(bytes([each]) * 32) for each in (1, 2))
+
+
+def configured(*keys: bytes, known: tuple[bytes | None, ...], new: int) -> list[str]:
+    """What differs when a configuration with some keys gets as many as are asked for."""
+    item, renderer = encryption({})
+    return changed(
+        list(encryption_diff(renderer.file(item, secrets=keys), item, renderer, known=known, keys=new))
+    )
+
+
+def test_the_same_keys_are_no_difference() -> None:
+    assert configured(FIRST, SECOND, known=(FIRST, SECOND), new=2) == []
+
+
+def test_a_key_more_shows_that_there_is_one_and_not_which() -> None:
+    name, secret = configured(FIRST, known=(FIRST, None), new=2)
+    assert name.startswith("+      - name: key-")
+    assert secret == f"+        secret: {WITHHELD}"
+    assert configured(FIRST, known=(FIRST, SECOND), new=2) == [name, secret]
+
+
+def test_keys_in_another_order_or_of_nobody_are_withheld() -> None:
+    shown_twice = [f"-      {WITHHELD}", f"-        {WITHHELD}"]
+    assert configured(FIRST, SECOND, known=(FIRST,), new=1) == shown_twice
+    assert configured(SECOND, known=(FIRST,), new=1)[:2] == shown_twice
 
 
 def test_bytes_that_are_no_text_are_shown_as_such() -> None:
