@@ -85,5 +85,5 @@ def _has_foreign_letters(block: bytes) -> bool:
         return False
     # An octet of this value need not be a tag, so what follows has to look like a text, too.
     texts = (der[at + 2 : at + 2 + der[at + 1]] for at in range(len(der) - 2) if der[at] == _T61_STRING)
-    in_names = (text for text in texts if text and all(letter >= _FIRST_LETTER for letter in text))
+    in_names = (text for text in texts if all(letter >= _FIRST_LETTER for letter in text))
     return any(not text.isascii() for text in in_names)

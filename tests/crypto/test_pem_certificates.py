@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import warnings
 
 import pytest
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkigen.crypto.pem_certificates import parse_certificates
 from tests.state.fuzz_observed import CERTIFICATE, CORPUS, ISSUER, KEY
+from tests.state.test_generations import root
 
 PEM = ISSUER.certificate.public_bytes(Encoding.PEM)
 
@@ -57,3 +59,119 @@ def test_sixteen_certificates_are_read() -> None:
 
 def test_text_around_certificates_is_skipped() -> None:
     assert parse_certificates(b"Certificate:\n    Data:\n" + PEM + b"# end\n") == (ISSUER.certificate,)
+
+
+# -- letters that pyca does not read ------------------------------------------------------------------------
+
+LETTERS = "holds a certificate with a T61String that has letters outside of ASCII"
+NAME = b"\x0c\x0akubernetes"
+
+
+def with_name(name: bytes) -> bytes:
+    """A certificate whose common name has other octets, in PEM; nobody has signed that."""
+    der = ISSUER.certificate.public_bytes(Encoding.DER)
+    assert NAME in der
+    return pem(der.replace(NAME, name))
+
+
+def pem(der: bytes) -> bytes:
+    return b"-----BEGIN CERTIFICATE-----\n%b-----END CERTIFICATE-----\n" % base64.encodebytes(der)
+
+
+def said(data: bytes) -> str:
+    found = parse_certificates(data)
+    return found if isinstance(found, str) else "read"
+
+
+def test_letters_outside_of_ascii_in_a_t61_string_are_named() -> None:
+    assert said(with_name(b"\x14\x0akubern\xe9tes")).startswith(LETTERS)
+    assert "reissue it with UTF8String" in said(with_name(b"\x14\x0a\xe9ubernetes"))
+    # A line break within the base64 is no letter.
+    assert said(with_name(b"\x14\x0akubern\xe9tes").replace(b"\n", b"\r\n")).startswith(LETTERS)
+
+
+def test_one_of_ascii_is_read() -> None:
+    assert said(with_name(b"\x14\x0akubernetes")) == "read"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        # No T61String, and none that could be a text: what is wrong is something else.
+        b"\x0c\x0akubern\xe9tes",
+        b"\x14\x0akuber\x1f\xe9tes",
+    ],
+)
+def test_nothing_else_is_taken_for_such_letters(name: bytes) -> None:
+    assert said(with_name(name)) == "holds a certificate that cannot be read"
+
+
+def test_what_is_no_base64_holds_no_letters() -> None:
+    assert said(b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n") == (
+        "holds a certificate that cannot be read"
+    )
+
+
+# An octet of this value, the length of a text, and the text; the rest is nothing that a parser takes.
+@pytest.mark.parametrize(
+    ("der", "are_letters"),
+    [
+        (b"\x14\x01\xe9", True),
+        (b"\x00\x14\x02 \xe9", True),
+        (b"\x14\x02\x1f\xe9", False),
+        (b"\x14\x00\xe9", False),
+        (b"\x14\x01a\xe9", False),
+        (b"\x14\xe9", False),
+        (b"\x13\x01\xe9", False),
+        (b"\x15\x01\xe9", False),
+        (b"\x14\x01\x00\x14\x02\xc3\xa9", True),
+        (b"\x00\x14\x03a\xe9\x20", True),
+        (b"\xe9\x14\x02ab", False),
+        (b"\x14\x02ab\xe9\x1f", False),
+    ],
+)
+def test_what_looks_like_such_a_text(der: bytes, *, are_letters: bool) -> None:
+    assert said(pem(der)).startswith(LETTERS) is are_letters
+
+
+def numbered(number: int) -> bytes:
+    """A certificate with another serial number of one octet, in PEM."""
+    der = ISSUER.certificate.public_bytes(Encoding.DER)
+    long = b"\x02\x14" + ISSUER.certificate.serial_number.to_bytes(20)
+    assert long in der
+    # Both sequences around it are 19 octets shorter then.
+    outer, inner = (int.from_bytes(der[at : at + 2]) - 19 for at in (2, 6))
+    lengths = der[:2] + outer.to_bytes(2) + der[4:6] + inner.to_bytes(2)
+    return pem(lengths + der[8:].replace(long, b"\x02\x01" + bytes([number])))
+
+
+@pytest.mark.parametrize(("number", "is_positive"), [(0, False), (1, True), (0x80, False)])
+def test_serial_numbers_are_positive(number: int, *, is_positive: bool) -> None:
+    fault = "holds a certificate whose serial number is not positive (RFC 5280 4.1.2.2)"
+    assert said(numbered(number)) == ("read" if is_positive else fault)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["issuer", "subject"])
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [(NAME, b"\x0c\x0akubern\xe9tes"), (b"\x17\x0d2", b"\x17\x0dX")],
+    ids=["name", "moment"],
+)
+def test_what_is_asked_later_can_be_read_or_nothing_is(good: bytes, bad: bytes, which: int) -> None:
+    der = ISSUER.certificate.public_bytes(Encoding.DER)
+    parts = der.split(good)
+    assert len(parts) == 3
+    ends = [bad if place == which else good for place in range(2)]
+    changed = parts[0] + ends[0] + parts[1] + ends[1] + parts[2]
+    assert said(pem(changed)) == "holds a certificate that cannot be read"
+
+
+def test_the_certificates_come_in_the_order_of_the_file() -> None:
+    other = root("other").certificate
+    other_pem = other.public_bytes(Encoding.PEM)
+    assert parse_certificates(PEM + other_pem) == (ISSUER.certificate, other)
+    assert parse_certificates(other_pem + PEM) == (other, ISSUER.certificate)
+    # One that cannot be read takes all others with it.
+    assert parse_certificates(PEM + (CORPUS / "san-garbage.crt").read_bytes()) == (
+        "holds a certificate that cannot be read"
+    )
