@@ -51,6 +51,6 @@ def _recorded(reader: Reader) -> dict[str, str]:
     owners: dict[str, str] = {}
     for event in CERTIFYING:
         for entry in lines_of(ledger, event):
-            if "spki" in entry and "id" in entry:
+            if "spki" in entry:
                 owners[str(entry["spki"])] = str(entry["id"])
     return owners
