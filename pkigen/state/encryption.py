@@ -17,7 +17,7 @@ from pkigen.spec.certificates import CAKeys
 from pkigen.state.issuance_record import ledger_update
 from pkigen.state.ledger import Event, LedgerEntry
 from pkigen.state.observed import Fault, exists, read_file
-from pkigen.state.seals import IDENTITY_PATH, LARGEST_RECORD, RECORD_PATH, digest
+from pkigen.state.seals import IDENTITY_PATH, RECORD_PATH, digest
 from pkigen.store import BackupAction
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def reseal(
         # What is left over from the old vault: an identity without a record
         # would be taken for a damaged vault.
         for path in {IDENTITY_PATH, RECORD_PATH} - files.keys():
-            if not isinstance(read_file(store, path, limit=LARGEST_RECORD), Fault):
+            if exists(store, path):
                 transaction.remove(path)
         entry = LedgerEntry(event=Event.SEALED, id=layout.AUTHORITY, reason=None, facts={"step": str(what)})
         update = ledger_update(store, entry, now=now)

@@ -118,8 +118,20 @@ def test_every_private_file_is_closed_in_one_change_that_is_recorded(authority: 
     assert unconfirmed(authority) is None
 
 
+def test_another_key_leaves_no_copy_of_the_one_before(authority: Store) -> None:
+    first, second = (SealedVault.new(UNLOCKS.recipient) for _ in range(2))
+    _with(authority, {path: private_pem(ec.generate_private_key(ec.SECP256R1())) for path in OPEN})
+    _reseal(authority, Resealing.ENCRYPT, new=first)
+    before = authority.read(IDENTITY_PATH).data
+    _reseal(authority, Resealing.REKEY, old=first, new=second)
+    assert authority.read(IDENTITY_PATH).data != before
+    assert authority.backups() == ()
+    assert [each["step"] for each in _lines(authority)] == ["encrypt", "rekey"]
+
+
 def test_what_is_left_of_the_old_vault_goes(authority: Store) -> None:
-    _with(authority, {IDENTITY_PATH: b"1", RECORD_PATH: b"2"})
+    # Of use or not: what stays would be taken for a damaged vault.
+    _with(authority, {IDENTITY_PATH: b"1", RECORD_PATH: bytes((1 << 20) + 1)})
     _reseal(authority, Resealing.DECRYPT)
     tree = snapshot(authority.root)
     assert not {IDENTITY_PATH, RECORD_PATH} & tree.keys()
