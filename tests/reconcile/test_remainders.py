@@ -169,7 +169,10 @@ def test_of_several_files_each_is_told() -> None:
     assert len(told(removed(CONF, "users/bob.conf", "addons/ann.conf"), tree)) == 2
 
 
-@pytest.mark.parametrize("tree", [{}, {CONF: b"kind: Config"}])
+@pytest.mark.parametrize(
+    "tree",
+    [{}, {CONF: b"kind: Config"}, {CONF: b"kind: Config", **files({"pki/front-proxy-ca": PROXYS})}],
+)
 def test_what_cannot_be_read_leaves_nothing_to_be_told(tree: dict[str, bytes]) -> None:
     assert told(removed(CONF), tree) == ()
 
@@ -186,6 +189,8 @@ def test_a_person_is_in_the_groups_of_earlier_certificates() -> None:
     first, second = told(reissued(), tree)
     assert first == "before"
     assert second.startswith(f"earlier certificates of ann are in admins, ops until {DAYS_30}, unless")
+    tree = {CONF: config("ops"), **ledger(issued("user:ann", 5))}
+    assert f"are in ops until {DAYS_10}, unless" in told(reissued(), tree)[1]
 
 
 @pytest.mark.parametrize(
