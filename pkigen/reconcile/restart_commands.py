@@ -67,7 +67,7 @@ def _start_commands(step: Restart, runtime: Runtime) -> tuple[str, ...]:
 
 def _restarted(step: Restart, runtime: Runtime) -> tuple[str, ...]:
     """Also where the kubelet starts it by itself: what answers afterwards is sure to be the new one."""
-    return _start_commands(replace(step, effect=Effect.RESTART, copies=False), runtime)
+    return _start_commands(replace(step, effect=Effect.RESTART), runtime)
 
 
 def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pkigen.crypto import go_paths
+from pkigen.crypto.issuance import CertificateContent, Issuer, certificate_pem, issue
+from pkigen.crypto.names import SANs, Subject
 from pkigen.crypto.path_verifier import PathVerifier
+from pkigen.crypto.profiles import Profile
+from pkigen.rotation.crossing import Crossing
+from pkigen.rotation.phases import WantedStep
 from pkigen.rotation.prover import prove
 from tests.rotation.phases import DAY, NOW, PKI, Photograph, Workshop
+from tests.samples import NOW as SAMPLES_NOW
 from tests.state.test_authority import openssl
+from tests.state.test_generations import root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +59,43 @@ def rows(cluster: ClusterSpec, old: Photograph, new: Photograph) -> list[ProofRo
 def verified(workshop: Workshop) -> None:
     result = workshop.run("verify", "-C", workshop.tree)
     assert result.code == 0, result
+
+
+def crossing(certificates: dict[str, Issuer | bytes], *identifiers: str, cross_sign: bool = True) -> Crossing:
+    tree = {
+        path: each if isinstance(each, bytes) else certificate_pem(each.certificate)
+        for path, each in certificates.items()
+    }
+    return Crossing.of(Photograph(tree), WantedStep(identifiers=identifiers, cross_sign=cross_sign))
+
+
+def leaves_only() -> Issuer:
+    """A CA that may sign no other CA."""
+    content = CertificateContent(
+        subject=Subject(common_name="kubernetes"),
+        sans=SANs.of(),
+        profile=Profile.INTERMEDIATE,
+        validity=900 * DAY,
+    )
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = issue(content, key=key, issuer=root("above"), now=SAMPLES_NOW, entropy=bytes)
+    return Issuer(certificate=made.certificate, key=key)
+
+
+def test_every_ca_that_rotates_certifies_its_successor_unless_nobody_wants_that() -> None:
+    there: dict[str, Issuer | bytes] = {"pki/ca.crt": root("kubernetes"), "pki/etcd/ca.crt": root("etcd-ca")}
+    assert crossing(there, "etcd-ca", "ca") == Crossing(identifiers=("ca", "etcd-ca"))
+    assert crossing(there, "ca", "sa") == Crossing(identifiers=("ca",))
+    assert crossing(there, "ca", cross_sign=False) == Crossing()
+    # What is not there, or cannot be read, is refused elsewhere.
+    assert crossing({"pki/ca.crt": b"rubbish"}, "ca", "etcd-ca") == Crossing(identifiers=("ca", "etcd-ca"))
+
+
+def test_one_that_may_sign_leaves_only_is_a_risk() -> None:
+    found = crossing({"pki/ca.crt": leaves_only(), "pki/etcd/ca.crt": root("etcd-ca")}, "ca", "etcd-ca")
+    assert found.identifiers == ("etcd-ca",)
+    (risk,) = found.risks
+    assert risk.startswith("ca cannot certify its successor (its pathLenConstraint is 0")
 
 
 def test_servers_send_it_from_promote_until_finish(life: dict[str, Photograph]) -> None:
