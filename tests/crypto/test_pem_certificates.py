@@ -74,6 +74,12 @@ def with_name(name: bytes) -> bytes:
     return pem(der.replace(NAME, name))
 
 
+def changed(good: bytes, bad: bytes, which: int) -> bytes:
+    """A certificate with other octets at the first or the second of two places, in PEM."""
+    first, second, third = ISSUER.certificate.public_bytes(Encoding.DER).split(good)
+    return pem(second.join((first + bad, good + third) if which == 0 else (first + good, bad + third)))
+
+
 def pem(der: bytes) -> bytes:
     return b"-----BEGIN CERTIFICATE-----\n%b-----END CERTIFICATE-----\n" % base64.encodebytes(der)
 
@@ -158,12 +164,7 @@ def test_serial_numbers_are_positive(number: int, *, is_positive: bool) -> None:
     ids=["name", "moment"],
 )
 def test_what_is_asked_later_can_be_read_or_nothing_is(good: bytes, bad: bytes, which: int) -> None:
-    der = ISSUER.certificate.public_bytes(Encoding.DER)
-    parts = der.split(good)
-    assert len(parts) == 3
-    ends = [bad if place == which else good for place in range(2)]
-    changed = parts[0] + ends[0] + parts[1] + ends[1] + parts[2]
-    assert said(pem(changed)) == "holds a certificate that cannot be read"
+    assert said(changed(good, bad, which)) == "holds a certificate that cannot be read"
 
 
 def test_the_certificates_come_in_the_order_of_the_file() -> None:

@@ -94,6 +94,7 @@ def test_moments_are_told_in_utc() -> None:
         event(MOMENT, f"X509SHA256={SECOND}z"),
         event(MOMENT, f"x509sha256={SECOND}"),
         event(None, "JTI=a"),
+        event(None, f"X509SHA256={SECOND}z"),
         event(MOMENT, user=None, note=f"X509SHA256={FIRST}"),
         event(MOMENT, user={"username": "ann"}, note=f"X509SHA256={FIRST}"),
         event(MOMENT, user={"extra": [f"X509SHA256={FIRST}"]}),
