@@ -33,11 +33,11 @@ class PEMContent:
     be read, without any of it.
     """
 
-    certificates: tuple[x509.Certificate, ...] = ()
-    private: tuple[bytes, ...] = ()
-    public: tuple[bytes, ...] = ()
-    faults: tuple[str, ...] = ()
-    holds_private: bool = False
+    certificates: tuple[x509.Certificate, ...]
+    private: tuple[bytes, ...]
+    public: tuple[bytes, ...]
+    faults: tuple[str, ...]
+    holds_private: bool
 
     @property
     def token_keys(self) -> tuple[bytes, ...]:

@@ -53,7 +53,7 @@ def sealed_documents(
                 name: sealed(
                     value[name],
                     (*path, name),
-                    is_secret=is_secret or not only or re.search(only, name) is not None,
+                    is_secret=is_secret or re.search(only, name) is not None,
                 )
                 for name in sorted(value)
             }

@@ -153,7 +153,7 @@ def _without_keys(lines: Iterable[str]) -> Iterator[str]:
         if begins:
             yield f"{_indent(line)}{WITHHELD}"
         is_key = (is_key or begins) and "-----END" not in line
-        if not (begins or is_key or ("-----END" in line and "PRIVATE KEY-----" in line)):
+        if not (is_key or ("-----END" in line and "PRIVATE KEY-----" in line)):
             yield line
 
 

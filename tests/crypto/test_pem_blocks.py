@@ -21,6 +21,9 @@ KEY = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM, PRIVATE, PUBLIC = certificate_pem(CA.certificate), private_pem(KEY), public_pem(KEY)
 
+P256 = bytes.fromhex("2a8648ce3d030107")
+UNKNOWN_CURVE = public_der(KEY.public_key()).replace(P256, P256[:-1] + b"\x7f")
+
 
 def block(kind: str, data: bytes = b"\0", head: str = "") -> bytes:
     return f"-----BEGIN {kind}-----\n{head}{base64.b64encode(data).decode()}\n-----END {kind}-----\n".encode()
@@ -36,6 +39,7 @@ def test_each_kind_of_block_has_its_place() -> None:
         certificates=(CA.certificate, OTHER.certificate),
         private=(public_der(KEY.public_key()),),
         public=(public_der(KEY.public_key()), public_der(RSA.public_key())),
+        faults=(),
         holds_private=True,
     )
     assert found.token_keys == (
@@ -59,6 +63,7 @@ def test_a_file_without_a_private_key_holds_none() -> None:
         (block("CERTIFICATE"), ["holds a certificate that cannot be read (ValueError)"]),
         (block("CERTIFICATE") * 2, ["holds a certificate that cannot be read (ValueError)"]),
         (block("PUBLIC KEY"), ["holds a public key that cannot be read"]),
+        (block("PUBLIC KEY", UNKNOWN_CURVE), ["holds a public key that cannot be read"]),
         (block("RSA PUBLIC KEY"), ["holds a public key that cannot be read"]),
         (
             block("PUBLIC KEY") + PEM[:-30],

@@ -278,6 +278,10 @@ def test_so_is_one_on_a_single_line_or_without_its_beginning() -> None:
     assert file_diff(b"", text.encode())[1:] == ("-", f"+{WITHHELD}", "+b", "+c")
 
 
+def test_a_line_that_only_speaks_of_one_is_shown() -> None:
+    assert file_diff(b"", b"# no PRIVATE KEY----- here")[1:] == ("-", "+# no PRIVATE KEY----- here")
+
+
 def test_a_certificate_is_no_private_key() -> None:
     text = PEM.format("CERTIFICATE").removesuffix("\n")
     assert file_diff(b"", text.encode())[1:] == ("-", *(f"+{line}" for line in text.split("\n")))
@@ -347,8 +351,11 @@ def test_a_key_more_shows_that_there_is_one_and_not_which() -> None:
 
 def test_keys_in_another_order_or_of_nobody_are_withheld() -> None:
     shown_twice = [f"-      {WITHHELD}", f"-        {WITHHELD}"]
+    assert WITHHELD == "(withheld)"
     assert configured(FIRST, SECOND, known=(FIRST,), new=1) == shown_twice
     assert configured(SECOND, known=(FIRST,), new=1)[:2] == shown_twice
+    # An encrypted authority may know none of them.
+    assert configured(FIRST, known=(), new=1)[:2] == shown_twice
 
 
 def test_bytes_that_are_no_text_are_shown_as_such() -> None:
