@@ -7,7 +7,6 @@ that holds a secret, only what a template of pkigen's writes around it is shown.
 from __future__ import annotations
 
 import base64
-import binascii
 import difflib
 import hashlib
 import re
@@ -207,7 +206,7 @@ def _certificates(value: str) -> str | None:
         return _MADE_NOW
     try:
         certificates = parse_certificates(base64.b64decode(value, validate=True))
-    except (binascii.Error, ValueError):
+    except ValueError:
         return None
     if isinstance(certificates, str):
         return None

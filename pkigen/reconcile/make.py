@@ -137,11 +137,10 @@ def _key_pem(item: DesiredCertificate, bench: Workbench) -> bytes:
 
 def _present_location(item: DesiredCertificate, bench: Workbench) -> Location:
     """Where a certificate stands now: where the spec wants it, or where another spec wanted it."""
-    view = bench.staging.view
-    if item.former is None or observe_certificate(view, item.location).certificate is not None:
+    if item.former is None:
         return item.location
-    is_former = observe_certificate(view, item.former).certificate is not None
-    return item.former if is_former else item.location
+    present = observe_certificate(bench.staging.view, item.location).certificate
+    return item.former if present is None else item.location
 
 
 # -- certificates -------------------------------------------------------------------------------------

@@ -257,6 +257,10 @@ def test_certificates_by_their_fingerprints_one_after_the_other() -> None:
     data = base64.b64encode(certificate_pem(first, second)).decode()
     names = " ".join(each.fingerprint(SHA256()).hex()[:16] for each in (first, second))
     assert shown(f"  client-certificate-data: {data}") == [f"  client-certificate-data: {names}"]
+    # What is no base64 in one piece is not looked through for a certificate.
+    for damaged in (f"{data[:40]}!{data[40:]}", f"{data[:40]}é{data[40:]}"):
+        withheld = [f"  client-certificate-data: {WITHHELD}"]
+        assert shown(f"  client-certificate-data: {damaged}") == withheld
     assert shown('  certificate-authority-data: ""') == [
         "  certificate-authority-data: (made by this change)"
     ]

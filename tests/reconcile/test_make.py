@@ -336,8 +336,11 @@ def test_only_the_modes_change(item: DesiredCertificate, modes: dict[str, int]) 
 
 
 def test_what_is_sent_after_it_changes_and_its_key_stays() -> None:
-    _, staged = make(API, act(Rewrite, Reason.CHAIN_CHANGED), beside())
-    assert staged.files == {SIGNING[0]: (0o644, certificate_pem(leaf()))}
+    above = root("above", above=root("root"))
+    below = root("kubernetes", ROOT.key, above=above)
+    chain = certificate_pem(below.certificate, above.certificate)
+    _, staged = make(API, act(Rewrite, Reason.CHAIN_CHANGED), {**beside(), "pki/ca.crt": chain})
+    assert staged.files == {SIGNING[0]: (0o644, certificate_pem(leaf()) + chain)}
     assert (staged.modes, staged.entries) == ({SIGNING[1]: 0o600}, [])
 
 
@@ -468,9 +471,11 @@ CROSS = DesiredCrossCertificate(
 )
 
 
-def test_the_old_generation_certifies_the_key_of_the_new_one() -> None:
+@pytest.mark.parametrize(("old", "new"), [(Slot.CURRENT, Slot.NEXT), (Slot.PREVIOUS, Slot.CURRENT)])
+def test_the_old_generation_certifies_the_key_of_the_new_one(old: Slot, new: Slot) -> None:
     action = act(Create, Reason.MISSING)
-    _, staged = make(CROSS, action, {**AUTHORITY, **files({"pki/ca-next": NEXT}, keys=False)})
+    tree = {**files({f"pki/ca{old}": ROOT}), **files({f"pki/ca{new}": NEXT}, keys=False)}
+    _, staged = make(replace(CROSS, issuer=old, subject=new), action, tree)
     ((path, (mode, content)),) = staged.files.items()
     certificate = certificate_in(content)
     assert (path, mode) == ("pki/ca-cross.crt", 0o644)
