@@ -369,8 +369,7 @@ def _signed(item: DesiredToken, bench: Workbench) -> str:
         account=item.account,
         uid=item.uid,
         audiences=item.audiences,
-        # Tokens count whole seconds.
-        not_before=bench.tools.now.replace(microsecond=0),
+        not_before=bench.tools.now,
         validity=item.validity,
     )
     return sign_token(claims, key, entropy=bench.tools.entropy)

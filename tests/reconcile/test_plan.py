@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pkigen.cli.saved_plan import plan_content
+from pkigen.desired.inventory import derive
+from pkigen.reconcile.lock_builder import LockBuilder
 from pkigen.reconcile.plan import (
     Ask,
     Await,
@@ -25,7 +27,7 @@ from pkigen.state.authority_record import UNCOMPARED, compare_authority
 from pkigen.state.reasons import Reason
 from tests.reconcile.altered_trees import MANIFEST, PKI, follow, reissued
 from tests.rotation.phases import Photograph
-from tests.samples import CP1, NOW, W1, W2, World
+from tests.samples import CP1, NOW, W1, W2, World, spec
 from tests.state.test_lockfile import LEAST, as_file
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ def act(kind: type[Action], identifier: str = "x", **more: Any) -> Action:
     return kind(**{"id": identifier, "paths": (), "node": None, "reason": None, **more})
 
 
-def reissuance(*, offline: bool) -> Reissuance:
-    return Reissuance(issuer="ca", key_algorithm="", expires=None, will_expire=NOW, offline=offline)
+def reissuance(**offline: bool) -> Reissuance:
+    return Reissuance(issuer="ca", key_algorithm="", expires=None, will_expire=NOW, **offline)
 
 
 def test_each_action_has_its_verb() -> None:
@@ -79,7 +81,7 @@ def test_advice_is_of_what_is_kept_although_something_is_said_of_it() -> None:
 def test_what_the_offline_authority_has_to_issue() -> None:
     asked = act(Create, reissuance=reissuance(offline=True))
     others = (
-        act(Create, reissuance=reissuance(offline=False)),
+        act(Create, reissuance=reissuance()),
         act(Create),
         act(Await, reissuance=reissuance(offline=True)),
     )
@@ -117,8 +119,10 @@ def test_what_differs_from_the_records_is_an_alarm() -> None:
 
 def test_a_plan_is_the_same_whenever_it_is_made_and_shows_no_content() -> None:
     plan = Plan(actions=(act(Keep),), given={"addons/a.yaml": (b"the content",)})
-    assert plan == replace(plan, until=NOW)
+    lock = LockBuilder(inventory=derive(spec(CP1)), templates=None)
+    assert plan == replace(plan, until=NOW) == replace(plan, lock=lock)
     assert "the content" not in repr(plan)
+    assert "LockBuilder" not in repr(replace(plan, lock=lock))
     assert plan != replace(plan, given={})
 
 

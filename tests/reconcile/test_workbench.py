@@ -35,6 +35,7 @@ def test_private_files_stand_open_unless_a_vault_is_given() -> None:
     assert isinstance(TOOLS.vault, PlainVault)
     assert (TOOLS.makers, TOOLS.hands) == (None, ALL_HANDS)
     assert "the spec" not in repr(TOOLS)
+    assert Tools(now=NOW, entropy=bytes, renderer=TOOLS.renderer, progress=SILENCE).spec is None
 
 
 def test_who_says_nothing_may_be_told_of_every_step() -> None:
