@@ -7,10 +7,12 @@ live on beside what is sealed now. For the same reason all earlier backups go on
 from __future__ import annotations
 
 import enum
+import json
 from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.crypto.age_header import is_sealed
+from pkigen.desired.generations import CA, Slot, ca_id
 from pkigen.desired.inventory import private_paths
 from pkigen.errors import AuthorityError
 from pkigen.spec.certificates import CAKeys
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from pkigen.desired.inventory import Inventory
     from pkigen.state.vault import Vault
     from pkigen.store import Store
+
+
+# In bytes, as much as `airgap.offline.pending` may have written.
+_LARGEST_PENDING = 1 << 30
+_CA_IDS = frozenset(f"{ca_id(ca)}{slot}" for ca in CA for slot in Slot)
 
 
 class Resealing(enum.StrEnum):
@@ -110,14 +117,27 @@ def open_in_backups(store: Store) -> tuple[str, ...]:
         for entry in backup.entries
         if entry.action is not BackupAction.CREATED
         and _is_private(entry.path)
-        and not is_sealed(store.read_backup(backup.id, entry.path).data)
+        and _is_open(entry.path, store.read_backup(backup.id, entry.path, limit=_LARGEST_PENDING).data)
     )
 
 
 def _is_private(path: str) -> bool:
-    """Whether a path in a backup is a private key of the authority, or a CA's on a node."""
+    """Whether a path in a backup is a private file of the authority, or a CA's key on a node."""
     top, _, rest = path.partition("/")
-    return rest.endswith(".key") if top == layout.AUTHORITY else rest.endswith("ca.key")
+    if top == layout.AUTHORITY:
+        return rest.endswith(".key") or path == layout.PENDING_REQUEST
+    return rest.endswith("ca.key")
+
+
+def _is_open(path: str, data: bytes) -> bool:
+    """Whether a private file of a backup shows a key of the authority."""
+    if path != layout.PENDING_REQUEST:
+        return not is_sealed(data)
+    # A request that was answered goes to the backup as it was, with the keys that it was made for.
+    try:
+        return not _CA_IDS.isdisjoint(json.loads(data)["keys"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return True  # nobody knows
 
 
 def _read(store: Store, path: str) -> bytes:

@@ -211,6 +211,33 @@ def test_private_files_of_the_authority_that_lie_open_in_backups(authority: Stor
     }
 
 
+@pytest.mark.parametrize(
+    ("waiting", "shows"),
+    [
+        (b'{"request": "", "keys": {"ca": ""}}', True),
+        (b'{"request": "", "keys": {"cp-1/apiserver": "", "etcd-ca-next": ""}}', True),
+        (b'{"request": "", "keys": {"cp-1/apiserver": ""}}', False),
+        # A CA that is renewed keeps its key.
+        (b'{"request": "", "keys": {}}', False),
+        (b"{}", True),
+        (b"[]", True),
+        (b"{", True),
+        (b'{"keys": 5}', True),
+        (b"[" * 100_000, True),
+        (b'{"keys": {"cp-1/apiserver": "' + b"A" * (1 << 20) + b'"}}', False),
+    ],
+)
+def test_a_request_that_was_answered_may_show_the_key_of_a_ca(
+    waiting: bytes, authority: Store, *, shows: bool
+) -> None:
+    _with(authority, {WAITING: waiting})
+    with authority.transaction() as transaction:
+        transaction.remove(WAITING)
+        transaction.commit()
+    (backup,) = authority.backups()
+    assert open_in_backups(authority) == ((f"{backup.id}: {WAITING}",) if shows else ())
+
+
 def test_of_a_damaged_backup_nobody_knows(authority: Store) -> None:
     with authority.transaction() as transaction:
         transaction.stage("pki/sa.key", mode=0o600, content=b"2")
