@@ -102,7 +102,7 @@ def test_what_is_no_header(data: bytes, said: str) -> None:
     assert refusal(data).startswith(said)
 
 
-@pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", b"abcd", bytes(64)])
+@pytest.mark.parametrize("data", [b"", b"a", b"ab", b"abc", b"abcd", b"\0\0\x17", bytes(64)])
 def test_base64_without_padding_and_back(data: bytes) -> None:
     assert encoded(data) == base64.b64encode(data).decode().replace("=", "")
     assert decoded(encoded(data).encode()) == data
