@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+from typing import TYPE_CHECKING
 from unittest import mock
 
+import pyrage
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pkigen.crypto import age_scrypt
 from pkigen.crypto.age_header import HeaderError, read_header
 from pkigen.crypto.age_scrypt import LARGEST_WORK_FACTOR, NotOpenedError, decrypt, encrypt
 from pkigen.errors import PkigenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WORDS = "five words that nobody guesses"
 
@@ -111,3 +117,29 @@ def test_a_changed_content_is_not_opened() -> None:
         other[place] ^= 1
         with pytest.raises(NotOpenedError):
             decrypt(bytes(other), WORDS)
+
+
+def test_a_content_without_its_last_chunk_is_not_opened() -> None:
+    """Not even where there is no chunk at all: what is empty has one that says so."""
+    sealed = encrypt(b"", WORDS)
+    begin = read_header(sealed).size + 16
+    assert decrypt(sealed, WORDS) == b""
+    for end in (begin, begin - 1, begin - 16):
+        with pytest.raises(NotOpenedError):
+            decrypt(sealed[:end], WORDS)
+
+
+def test_only_an_empty_content_has_an_empty_last_chunk() -> None:
+    """Else one content would have two forms."""
+
+    def with_one_more(data: bytes, key: bytes) -> Iterator[bytes]:
+        cipher = ChaCha20Poly1305(key)
+        yield cipher.encrypt(bytes(12), data, None)
+        yield cipher.encrypt(bytes(10) + b"\1\1", b"", None)
+
+    with mock.patch.object(age_scrypt, "_sealed", with_one_more):
+        sealed = encrypt(bytes(1 << 16), WORDS)
+    with pytest.raises(NotOpenedError):
+        decrypt(sealed, WORDS)
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.passphrase.decrypt(sealed, WORDS)
