@@ -96,9 +96,9 @@ class Memory:
     def backups(self) -> tuple[Any, ...]:
         return self.kept
 
-    def read_backup(self, identifier: str, path: str) -> FileContent:
+    def read_backup(self, identifier: str, path: str, *, limit: int = 1 << 20) -> FileContent:
         assert identifier
-        return self.read(path)
+        return self.read(path, limit=limit)
 
     def but(self, files: Mapping[str, bytes | None]) -> Memory:
         """The same with other files, and without those that are None."""
