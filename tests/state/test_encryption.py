@@ -40,6 +40,7 @@ from tests.state.test_lockfile import LEAST, as_file
 from tests.store.faults import CountingFileSystem, CrashingFileSystem, SimulatedCrashError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pkigen.desired.inventory import Inventory
@@ -63,13 +64,12 @@ class Forgetful(PlainVault):
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Store:
+def authority(tmp_path: Path) -> Iterator[Store]:
     """An authority in the open, with the files that say so, and nothing else."""
     ledger, end = appended(b"", [], now=NOW)
-    return _with(
-        Store.open(tmp_path / "tree", command="test", now=NOW, filesystem=Unsynced()),
-        {**OPEN, LEDGER: ledger, LOCK: as_file({**LEAST, "ledger": head(end)})},
-    )
+    files = {**OPEN, LEDGER: ledger, LOCK: as_file({**LEAST, "ledger": head(end)})}
+    with Store.open(tmp_path / "tree", command="test", now=NOW, filesystem=Unsynced()) as store:
+        yield _with(store, files)
 
 
 def _with(store: Store, files: dict[str, bytes | None]) -> Store:

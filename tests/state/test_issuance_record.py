@@ -20,7 +20,10 @@ from tests.samples import NOW, Unsynced, snapshot
 from tests.state.test_lockfile import LEAST, as_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Opening = Callable[[dict[str, bytes]], Store]
 
 LEDGER, LOCK = ".pkigen/ledger.jsonl", "pki.lock"
 SIGNED = LedgerEntry(event=Event.SIGNED, id="request:ann", reason=None, facts={"serial": "7f"})
@@ -41,18 +44,24 @@ def recorded(*more: LedgerEntry) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A directory with both files; a test adds what else there is."""
-    return opened(tmp_path / "tree", consistent(MADE))
+def opened(tmp_path: Path) -> Iterator[Opening]:
+    """What opens a directory with some files in it, for as long as a test lasts."""
+    with Store.open(tmp_path / "tree", command="test", now=NOW, filesystem=Unsynced()) as store:
+
+        def made(files: dict[str, bytes]) -> Store:
+            with store.transaction() as transaction:
+                for path, data in files.items():
+                    transaction.stage(path, mode=0o600, content=data)
+                transaction.commit()
+            return store
+
+        yield made
 
 
-def opened(root: Path, files: dict[str, bytes]) -> Store:
-    store = Store.open(root, command="test", now=NOW, filesystem=Unsynced())
-    with store.transaction() as transaction:
-        for path, data in files.items():
-            transaction.stage(path, mode=0o600, content=data)
-        transaction.commit()
-    return store
+@pytest.fixture
+def store(opened: Opening) -> Store:
+    """A directory with both files and nothing else."""
+    return opened(consistent(MADE))
 
 
 def events(ledger: bytes) -> list[str]:
@@ -73,9 +82,9 @@ def test_both_files_go_on_together(store: Store) -> None:
     assert repr(update) == "LedgerUpdate()"
 
 
-def test_a_ledger_that_is_not_the_known_one_says_so_before_the_new_line(tmp_path: Path) -> None:
+def test_a_ledger_that_is_not_the_known_one_says_so_before_the_new_line(opened: Opening) -> None:
     files = consistent(MADE, MADE)
-    store = opened(tmp_path / "tree", {**files, LEDGER: consistent(MADE)[LEDGER]})
+    store = opened({**files, LEDGER: consistent(MADE)[LEDGER]})
     update = ledger_update(store, SIGNED, now=NOW)
     assert update is not None
     assert events(update.ledger) == ["key-made", "mismatch", "signed"]
@@ -99,18 +108,18 @@ def test_keys_that_change_are_recorded_in_both(store: Store) -> None:
 
 
 @pytest.mark.parametrize("lock", [{}, {LOCK: b"nothing"}])
-def test_without_a_lock_file_nothing_is_kept_true(tmp_path: Path, lock: dict[str, bytes]) -> None:
-    store = opened(tmp_path / "tree", lock)
+def test_without_a_lock_file_nothing_is_kept_true(opened: Opening, lock: dict[str, bytes]) -> None:
+    store = opened(lock)
     assert ledger_update(store, SIGNED, now=NOW) is None
     with pytest.raises(AccessError, match=r"no readable pki\.lock, so nothing can be recorded") as refused:
         record(store, SIGNED, now=NOW, keep_backups=3)
     assert "pkigen init" in refused.value.hint
 
 
-def test_the_lock_file_of_thousands_of_nodes_is_one_too(tmp_path: Path) -> None:
+def test_the_lock_file_of_thousands_of_nodes_is_one_too(opened: Opening) -> None:
     large = consistent(MADE, files={f"{number:0>100}": {} for number in range(12_000)})
     assert len(large[LOCK]) > 1 << 20
-    assert ledger_update(opened(tmp_path / "tree", large), SIGNED, now=NOW) is not None
+    assert ledger_update(opened(large), SIGNED, now=NOW) is not None
     known = recorded_entry(lock_digest(large[LOCK]), {})
     files = consistent(known, files=json.loads(large[LOCK])["files"])
     assert unconfirmed(Photograph(files)) is None
@@ -126,8 +135,8 @@ def test_a_record_alone_leaves_no_backup(store: Store) -> None:
     assert store.backups() == ()
 
 
-def test_what_belongs_to_it_changes_with_it_and_can_be_taken_back(tmp_path: Path) -> None:
-    store = opened(tmp_path / "tree", {**consistent(MADE), "pki/spent": b"1", "pki/kept": b"2"})
+def test_what_belongs_to_it_changes_with_it_and_can_be_taken_back(opened: Opening) -> None:
+    store = opened({**consistent(MADE), "pki/spent": b"1", "pki/kept": b"2"})
     record(
         store,
         SIGNED,
@@ -136,7 +145,7 @@ def test_what_belongs_to_it_changes_with_it_and_can_be_taken_back(tmp_path: Path
         files={"pki/kept": (0o640, b"3"), "pki/sa.key": (0o600, KEY)},
         removes=["pki/spent"],
     )
-    tree = snapshot(tmp_path / "tree")
+    tree = snapshot(store.root)
     assert (tree["pki/kept"], tree["pki/sa.key"]) == ((0o640, b"3"), (0o600, KEY))
     assert "pki/spent" not in tree
     (backup,) = store.backups()
@@ -158,8 +167,8 @@ def test_a_key_that_comes_alone_is_recorded(store: Store) -> None:
     assert list(json.loads(store.read(LOCK).data)["authority"]) == ["pki/sa.key"]
 
 
-def test_a_key_that_goes_is_recorded_no_more(tmp_path: Path) -> None:
-    store = opened(tmp_path / "tree", {**consistent(MADE), "pki/sa.key": KEY})
+def test_a_key_that_goes_is_recorded_no_more(opened: Opening) -> None:
+    store = opened({**consistent(MADE), "pki/sa.key": KEY})
     record(store, SIGNED, now=NOW, keep_backups=3, removes=["pki/sa.key"])
     assert json.loads(store.read(LOCK).data)["authority"] == {}
 
@@ -175,8 +184,8 @@ def test_the_keys_are_looked_at_only_where_one_may_have_changed(
     assert "authority" not in json.loads(store.read(LOCK).data)
 
 
-def test_as_many_backups_stay_as_are_asked_for(tmp_path: Path) -> None:
-    store = opened(tmp_path / "tree", {**consistent(MADE), "pki/kept": b"0"})
+def test_as_many_backups_stay_as_are_asked_for(opened: Opening) -> None:
+    store = opened({**consistent(MADE), "pki/kept": b"0"})
     for number in (b"1", b"2", b"3"):
         record(store, SIGNED, now=NOW, keep_backups=2, files={"pki/kept": (0o600, number)})
     assert len(store.backups()) == 2
