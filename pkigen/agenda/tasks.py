@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pkigen.agenda.situation import CAS, RECENT
 from pkigen.desired.certificates import API_SERVER
 from pkigen.desired.generations import Phase
+from pkigen.reconcile.cluster_changes import ClusterVerb
 from pkigen.records import dataclass
 from pkigen.rotation.live import Sight
 from pkigen.rotation.next_command import next_command
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pkigen.agenda.situation import Lifetime, Rotating, Situation
+    from pkigen.reconcile.cluster_changes import ClusterStep
     from pkigen.reconcile.plan import Action
 
 _SHOWN = 3
@@ -163,14 +165,25 @@ def unapplied_addons(situation: Situation) -> Task | None:
     steps = situation.in_cluster
     if not steps:
         return None
-    gone = [str(step.object) for step in steps if step.object is not None]
-    held = f"the cluster may still hold {_some(gone)}"
-    lacks = f"the cluster may not have got {_some(step.file for step in steps if step.file is not None)} yet"
     return Task(
         kind=TaskKind.ADDONS,
-        sentence=f"{held if gone else lacks}: run the kubectl commands that this shows, then confirm it",
+        sentence=f"{_unapplied(steps)}: run the kubectl commands that this shows, then confirm it",
         command=f"pkigen access applied {situation.directory}",
     )
+
+
+def _unapplied(steps: Iterable[ClusterStep]) -> str:
+    """What the cluster may not hold as it should, the most dangerous first."""
+    of: dict[ClusterVerb, list[ClusterStep]] = {}
+    for step in steps:
+        of.setdefault(step.verb, []).append(step)
+    if gone := of.get(ClusterVerb.DELETE):
+        return f"the cluster may still hold {_some(str(step.object) for step in gone)}"
+    if lacking := [step.file for step in of.get(ClusterVerb.APPLY, ()) if step.file is not None]:
+        return f"the cluster may not have got {_some(lacking)} yet"
+    if written := [step.object.name for step in of.get(ClusterVerb.WRITE, ()) if step.object is not None]:
+        return f"etcd may still hold {_some(written)} as they were encrypted before"
+    return "the cluster may not map the ARNs of spec.iam yet"
 
 
 def lagging_nodes(situation: Situation) -> Task | None:

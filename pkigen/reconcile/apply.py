@@ -190,7 +190,7 @@ def _remove(action: Remove, staging: Staging) -> None:
 def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
     """Put on record what the cluster may hold that the addons no longer make, until it is told otherwise."""
     given = {path: earlier for path, earlier in plan.given.items() if path not in held}
-    after = manifests(given, bench.staging.view, bench.inventory.cluster)
+    after = manifests(given, bench.staging.view, bench.inventory)
     for entry in entries(superseded(given, after)):
         bench.staging.record(entry)
 

@@ -16,6 +16,17 @@ from pkigen import layout
 from pkigen.desired.certificates import ADMIN, CLUSTER_ADMINS, SUPER_ADMIN
 from pkigen.desired.items import DesiredFile
 from pkigen.errors import PkigenError
+from pkigen.reconcile.encrypted_data import (
+    ENCRYPTED_RESOURCE,
+    STORED,
+    planned_writers,
+    present_configuration,
+    rewriting,
+    stored,
+    stored_until_now,
+    writers,
+    written_again,
+)
 from pkigen.reconcile.plan import Keep
 from pkigen.records import dataclass
 from pkigen.state.cluster_objects import ClusterObject, Held, ObjectForm, objects, superseded, unconfirmed
@@ -36,6 +47,8 @@ if TYPE_CHECKING:
 MAPPINGS = "spec.iam"
 """Stands for a manifest where there is none: `mappings` makes it."""
 MAPPING = "IAMMapping"
+_STAND_INS = (MAPPING, ENCRYPTED_RESOURCE)
+"""Kinds of what is no object of the cluster."""
 # A binding before its role: one that outlived it would give its subjects the next role of that name.
 _GOES_FIRST = ("ClusterRoleBinding", "RoleBinding", "ClusterRole", "Role", "ServiceAccount")
 
@@ -47,11 +60,13 @@ class ClusterVerb(enum.StrEnum):
     DELETE = "delete"
     MAP = "map"
     """Not kubectl's alone: `pkigen access iam` merges spec.iam into the ConfigMap that it has got."""
+    WRITE = "write"
+    """What etcd holds is read and written again, with what encrypts it now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStep:
-    """One command: `file` is what is applied, `object` what is deleted.
+    """One command: `file` is what is applied, `object` what is deleted or, as a resource, written again.
 
     Paths are relative to the PKI directory, but for a kubeconfig whose key is on its `node` alone. Without a
     kubeconfig, the administrator's is not pkigen's.
@@ -67,6 +82,8 @@ class ClusterStep:
         """The command, run where `root` leads to the PKI directory."""
         if self.verb is ClusterVerb.MAP:
             return self._mapping(root)
+        if self.verb is ClusterVerb.WRITE and self.object is not None:
+            return rewriting(self.object.name, shlex.join(self._kubectl(root)))
         words = [*self._kubectl(root), str(self.verb)]
         if self.file is not None:
             words += ["-f", join(root, self.file)]
@@ -96,6 +113,7 @@ def given_until_now(
     """By path, every content of the addons that change which the cluster may have been given.
 
     That is what lies there, and what the last spec asked for: a file may have been edited or deleted since.
+    Likewise what etcd was written with, where that changes.
     Nothing, where a cluster is only being made.
     """
     lock = read_lock(reader)
@@ -108,7 +126,8 @@ def given_until_now(
     }
     if lock is None:
         return found if any(found.values()) else {}
-    return found | _given_mappings(lock, inventory)
+    encrypted = stored_until_now(actions, reader, inventory, renderer)
+    return found | _given_mappings(lock, inventory) | encrypted
 
 
 def _given_mappings(lock: Lock, inventory: Inventory) -> dict[str, tuple[bytes, ...]]:
@@ -121,9 +140,15 @@ def _given_mappings(lock: Lock, inventory: Inventory) -> dict[str, tuple[bytes, 
         return {}  # an older pkigen's spec
 
 
-def manifests(paths: Iterable[str], reader: Reader, cluster: ClusterSpec) -> dict[str, bytes | None]:
-    """What each path holds; that of the mappings of AWS IAM, which is none, what the spec says."""
-    return {path: mappings(cluster) if path == MAPPINGS else content_at(reader, path) for path in paths}
+def manifests(paths: Iterable[str], reader: Reader, inventory: Inventory) -> dict[str, bytes | None]:
+    """What each path holds; what stands for a manifest, what the spec and the API servers' files say."""
+
+    def content(path: str) -> bytes | None:
+        if path == STORED:
+            return stored(writers(present_configuration(reader, inventory)))
+        return mappings(inventory.cluster) if path == MAPPINGS else content_at(reader, path)
+
+    return {path: content(path) for path in paths}
 
 
 def mappings(cluster: ClusterSpec) -> bytes:
@@ -169,6 +194,8 @@ def planned_objects(
     inventory: Inventory,
     reader: Reader,
     renderer: Renderer,
+    *,
+    encrypts_anew: bool = False,
 ) -> Held:
     """What the cluster will hold that it should not, once a plan is carried out.
 
@@ -178,12 +205,16 @@ def planned_objects(
         inventory: What must exist after it.
         reader: The PKI directory before it.
         renderer: Says what the manifests will hold.
+        encrypts_anew: Whether another key encrypts what etcd holds.
     """
     if not given:
         return {}
     changed = _changed(actions)
     after = {path: _content(item, renderer, reader, changed) for path, item in _addons(inventory).items()}
     after[MAPPINGS] = mappings(inventory.cluster)
+    if STORED in given:
+        present = writers(present_configuration(reader, inventory))
+        after[STORED] = stored(planned_writers(present, inventory, renderer, new_key=encrypts_anew))
     return superseded(given, {path: after.get(path) for path in given})
 
 
@@ -237,7 +268,7 @@ def cluster_steps(
         each
         for each, forms in held.items()
         # `{None}` alone: the cluster can only lack it, and there is nothing to delete.
-        if each not in wanted and forms != {None} and each.kind != MAPPING
+        if each not in wanted and forms != {None} and each.kind not in _STAND_INS
     ]
     anew: dict[str, list[ClusterObject]] = {}
     for each, (path, form) in wanted.items():
@@ -258,6 +289,12 @@ def cluster_steps(
         if any(each.kind == MAPPING for each in held):
             yield ClusterStep(verb=ClusterVerb.MAP, kubeconfig=place.path, node=place.node)
         yield from deletions(gone)
+        # Last: it has to wait for every API server, and keeps nobody from what else is to be done.
+        encrypted = {each.name: each for each in held if each.kind == ENCRYPTED_RESOURCE}
+        for name in written_again(encrypted, inventory, renderer) if encrypted else ():
+            yield ClusterStep(
+                verb=ClusterVerb.WRITE, object=encrypted[name], kubeconfig=place.path, node=place.node
+            )
 
     return tuple(steps())
 

@@ -7,6 +7,8 @@ read fails not only by itself: an API server that cannot list Secrets never beco
 from __future__ import annotations
 
 import base64
+import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from pkigen.desired.items import DesiredFile, FileKind
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 IDENTITY: Final = "identity"
 """The provider that encrypts nothing."""
 
+STORED: Final = "spec.encryption"
+"""Stands for a manifest where there is none: `stored` makes it."""
+ENCRYPTED_RESOURCE: Final = "EncryptedResource"
+
 _SOME_KEY: Final = base64.b64encode(bytes(32))
 Ciphers = dict[GroupResource, tuple[str, ...]]
 """The providers of each resource, in their order."""
@@ -36,18 +42,21 @@ Ciphers = dict[GroupResource, tuple[str, ...]]
 
 def ciphers(configuration: bytes | None) -> Ciphers:
     """What an EncryptionConfiguration has each resource written and read with, as far as it can be read."""
-    try:
-        documents, _ = read_documents(configuration or b"", file="")
-    except SpecError:
-        return {}
     found: Ciphers = {}
-    for document in documents:
-        for group in _mappings(document.value, "resources"):
-            providers = tuple(name for each in _mappings(group, "providers") for name in each)
-            for resource in _items(group, "resources"):
-                # The first entry that names it counts.
-                found.setdefault(GroupResource.read(str(resource)), providers)
+    for group in _groups(configuration):
+        providers = tuple(name for each in _mappings(group, "providers") for name in each)
+        for resource in _items(group, "resources"):
+            # The first entry that names it counts.
+            found.setdefault(GroupResource.read(str(resource)), providers)
     return found
+
+
+def _groups(configuration: bytes | None) -> Iterator[Mapping[str, Any]]:
+    """Each entry of an EncryptionConfiguration; none where it cannot be read."""
+    with suppress(SpecError):
+        documents, _ = read_documents(configuration or b"", file="")
+        for document in documents:
+            yield from _mappings(document.value, "resources")
 
 
 def _items(content: object, key: str) -> list[Any]:
@@ -86,6 +95,107 @@ def _chosen(configured: Ciphers, resource: GroupResource) -> tuple[str, ...]:
     return next((providers for each, providers in configured.items() if each.covers(resource)), ())
 
 
+# -- what has to be written again ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """What API servers write a resource with: the provider that stands first, and the key first in that."""
+
+    provider: str
+    key: str
+
+
+Writers = dict[GroupResource, Writer]
+"""What is written encrypted, and by what."""
+
+
+def writers(configuration: bytes | None) -> Writers:
+    """What an EncryptionConfiguration has each resource written with, as far as it can be read."""
+    found: Writers = {}
+    for group in _groups(configuration):
+        first = next(_mappings(group, "providers"), {})
+        provider, content = next(iter(first.items()), (IDENTITY, None))
+        key = next(_mappings(content, "keys"), {}).get("name", "")
+        for resource in _items(group, "resources"):
+            found.setdefault(GroupResource.read(str(resource)), Writer(provider=provider, key=str(key)))
+    return {each: writer for each, writer in found.items() if writer.provider != IDENTITY}
+
+
+def stored(written: Writers) -> bytes:
+    """What API servers write encrypted, each resource as if it were an object: no manifest makes it."""
+    documents = (
+        {
+            "kind": ENCRYPTED_RESOURCE,
+            "metadata": {"name": str(each)},
+            "provider": writer.provider,
+            "key": writer.key,
+        }
+        for each, writer in written.items()
+    )
+    return "".join(f"---\n{json.dumps(each)}\n" for each in documents).encode()
+
+
+def stored_until_now(
+    actions: Iterable[Action], tree: Reader, inventory: Inventory, renderer: Renderer
+) -> dict[str, tuple[bytes, ...]]:
+    """What etcd was written with, where a plan gives API servers another EncryptionConfiguration.
+
+    Nothing where nobody can tell, and where API servers could not read it to write it again: that is a risk.
+    """
+    change, items = cipher_change(actions, tree, inventory, renderer), list(_configurations(inventory))
+    if change is UNCHANGED or change.unreadable:
+        return {}
+    present, lock = present_configuration(tree, inventory), read_lock(tree)
+    if present is None and lock is not None and any(item.path in lock.paths for item in items):
+        return {}
+    return {STORED: (stored(writers(present)),)}
+
+
+def present_configuration(tree: Reader, inventory: Inventory) -> bytes | None:
+    """The EncryptionConfiguration that API servers go by: what one of them has, etcd is written with."""
+    found = (content_at(tree, item.path) for item in _configurations(inventory))
+    return next(filter(None, found), None)
+
+
+def planned_writers(present: Writers, inventory: Inventory, renderer: Renderer, *, new_key: bool) -> Writers:
+    """What API servers will write with; which key that is is secret, and known only to be the same or not.
+
+    Args:
+        present: What they write with now.
+        inventory: What must exist.
+        renderer: Says what the file will hold.
+        new_key: Whether another key becomes the first one.
+    """
+    return {
+        each: present[each]
+        if not new_key and each in present and present[each].provider == writer.provider
+        else Writer(provider=writer.provider, key="")
+        for each, writer in writers(_planned(inventory, renderer)).items()
+    }
+
+
+def written_again(resources: Iterable[str], inventory: Inventory, renderer: Renderer) -> tuple[str, ...]:
+    """Those among the resources that API servers read by what must exist: others cannot be written again.
+
+    Nor need those that another one among them covers.
+    """
+    read = ciphers(_planned(inventory, renderer))
+    found = {each for each in map(GroupResource.read, resources) if _chosen(read, each)}
+    return tuple(
+        sorted(str(each) for each in found if not any(other.covers(each) for other in found - {each}))
+    )
+
+
+def _planned(inventory: Inventory, renderer: Renderer) -> bytes | None:
+    """What the EncryptionConfiguration will hold, with some key."""
+    item = next(_configurations(inventory), None)
+    return renderer.file(item, secrets=(_SOME_KEY,)) if item is not None else None
+
+
+# -- what is read no more -----------------------------------------------------------------------------------
+
+
 def cipher_change(
     actions: Iterable[Action], tree: Reader, inventory: Inventory, renderer: Renderer
 ) -> CipherChange:
@@ -102,10 +212,8 @@ def cipher_change(
     # Before there is a cluster, etcd holds nothing.
     if changed.isdisjoint(item.path for item in items) or read_lock(tree) is None:
         return UNCHANGED
-    # All API servers go by the same: what one of them has is what etcd was written with.
-    present = next(filter(None, (content_at(tree, item.path) for item in items)), None)
-    after = ciphers(renderer.file(items[0], secrets=(_SOME_KEY,)))
-    return CipherChange(before=ciphers(present), after=after)
+    present = present_configuration(tree, inventory)
+    return CipherChange(before=ciphers(present), after=ciphers(_planned(inventory, renderer)))
 
 
 def _configurations(inventory: Inventory) -> Iterator[DesiredFile]:
@@ -124,18 +232,16 @@ def unread(change: CipherChange) -> Iterator[str]:
         )
 
 
-def rewriting(resources: Iterable[str], kubectl: str) -> Iterator[str]:
-    """The commands that have API servers write again what etcd holds, with the provider that is first now.
+def rewriting(resource: str, kubectl: str) -> str:
+    """The command that has API servers write again what etcd holds, with what stands first now.
 
     A conflict is no mistake: what somebody else has just written is written.
     """
-    for resource in resources:
-        name, group = GroupResource.read(resource)
-        if name != ANY:
-            yield f"{kubectl} get {resource} --all-namespaces -o json | {kubectl} replace -f -"
-            continue
-        chosen = "" if group == ANY else f" --api-group={group}"
-        yield (
-            f"{kubectl} api-resources{chosen} --verbs=list,update -o name | while read -r resource; do "
-            f'{kubectl} get "$resource" --all-namespaces -o json </dev/null | {kubectl} replace -f -; done'
-        )
+    name, group = GroupResource.read(resource)
+    if name != ANY:
+        return f"{kubectl} get {resource} --all-namespaces -o json | {kubectl} replace -f -"
+    chosen = "" if group == ANY else f" --api-group={group}"
+    return (
+        f"{kubectl} api-resources{chosen} --verbs=list,update -o name | while read -r resource; do "
+        f'{kubectl} get "$resource" --all-namespaces -o json </dev/null | {kubectl} replace -f -; done'
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import __version__, layout
 from pkigen.crew import ALL_HANDS, Hands
+from pkigen.desired.generations import Slot, encryption_key_path
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredCopy, MaterialKind
 from pkigen.desired.rendering import Renderer
@@ -284,7 +285,8 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     actions = list(with_remainders(actions, tree, inventory))
     _log(actions)
     given = given_until_now(actions, tree, renderer, inventory)
-    held = merged(remembered(tree), planned_objects(given, actions, inventory, tree, renderer))
+    planned = planned_objects(given, actions, inventory, tree, renderer, encrypts_anew=_encrypts_anew(moves))
+    held = merged(remembered(tree), planned)
     plan = Plan(
         actions=tuple(actions),
         observed=reader.digests,
@@ -301,6 +303,12 @@ def make_plan(  # noqa: PLR0913 -- all that a plan depends on
     )
     require_read(plan, moved, inventory)
     return plan
+
+
+def _encrypts_anew(moves: Iterable[Move]) -> bool:
+    """Whether another generation of the encryption key becomes the one that encrypts."""
+    current = encryption_key_path(Slot.CURRENT)
+    return any(current in {move.source, move.target} for move in moves)
 
 
 def _version_steps(inventory: Inventory, tree: Tree, actions: Iterable[Action]) -> tuple[str, ...]:

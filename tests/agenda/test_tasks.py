@@ -98,6 +98,14 @@ TAKEN = ClusterStep(
 )
 STILL_HELD = replace(QUIET, in_cluster=(GIVEN, TAKEN))
 NOT_GIVEN = replace(QUIET, in_cluster=(GIVEN,))
+UNWRITTEN = ClusterStep(
+    verb=ClusterVerb.WRITE,
+    kubeconfig="admin.conf",
+    object=ClusterObject(kind="EncryptedResource", name="secrets"),
+)
+NOT_ENCRYPTED = replace(QUIET, in_cluster=(UNWRITTEN,))
+UNMAPPED = replace(QUIET, in_cluster=(ClusterStep(verb=ClusterVerb.MAP, kubeconfig="admin.conf"), UNWRITTEN))
+NOT_MAPPED = replace(UNMAPPED, in_cluster=UNMAPPED.in_cluster[:1])
 PREPARED = replace(QUIET, rotating=(Rotating(id="ca", phase=Phase.PREPARED),))
 WAITING = planned(action(Ask, Reason.AWAITS_REQUEST, "worker-1/kubelet"))
 RECENT = replace(QUIET, change=LastChange(time=NOW - 7 * DAY, command="apply", nodes=("cp-1",)))
@@ -166,6 +174,27 @@ CASES: dict[str, tuple[Callable[[Situation], Task | None], Situation, TaskKind, 
         NOT_GIVEN,
         TaskKind.ADDONS,
         "may not have got addons/user-dev1.yaml yet",
+        "access applied -C prod",
+    ),
+    "in clear text": (
+        tasks.unapplied_addons,
+        NOT_ENCRYPTED,
+        TaskKind.ADDONS,
+        "etcd may still hold secrets as they were encrypted before",
+        "access applied -C prod",
+    ),
+    "in clear text, and not mapped": (
+        tasks.unapplied_addons,
+        UNMAPPED,
+        TaskKind.ADDONS,
+        "etcd may still hold secrets",
+        "access applied -C prod",
+    ),
+    "not mapped": (
+        tasks.unapplied_addons,
+        NOT_MAPPED,
+        TaskKind.ADDONS,
+        "may not map the ARNs of spec.iam yet",
         "access applied -C prod",
     ),
     "lagging": (

@@ -376,3 +376,39 @@ def test_a_mapping_that_changes(place: Place) -> None:
     assert len(place.commands(place.run("show").out)) == 1
     place.told()
     assert len(place.commands(place.run("rollback", "--yes").out)) == 1
+
+
+# -- what etcd holds ----------------------------------------------------------------------------------------
+
+
+def test_what_another_key_or_cipher_encrypts_is_written_again_and_only_after_the_restarts(
+    place: Place, tmp_path: Path
+) -> None:
+    """What was not written again is in clear text, or lost with the key that `finish` removes."""
+    conf = f"kubectl --kubeconfig {place.tree}/nodes/cp-1/etc/kubernetes/admin.conf"
+    command = f"get secrets --all-namespaces -o json | {conf} replace -f -"
+    waits = "# only once every API server has restarted with the new encryption configuration:"
+    encrypted = f"{VIEW}  encryption: {{}}\n"
+    place.write(encrypted)
+    shown = place.run("plan", place.folder / "spec.yaml")
+    assert place.commands(shown.out) == [command]
+    assert waits in place.run("plan", place.folder / "spec.yaml", "-o", "markdown").out
+    done = place.apply(encrypted, "--runbook", tmp_path / "book")
+    assert place.commands(done.out) == [command]
+    lines = done.out.splitlines()
+    assert lines[lines.index(f"  {waits}") + 1].endswith("replace -f -")
+    script = (tmp_path / "book/cluster.sh").read_text()
+    assert f"{waits}\n{conf} {command}\n" in script
+    assert place.commands(place.run("show").out) == [command]
+    assert "etcd may still hold secrets" in place.run("next").out
+    place.told()
+    assert place.commands(place.run("status").out) == []
+    expected = {"prepare": [], "promote": [command], "rollback": [command], "finish": []}
+    for phase in ("prepare", "promote", "rollback", "promote", "finish"):
+        place.pkigen.now += DAY / 24
+        vouched = () if phase in {"prepare", "rollback"} else ("--assume-distributed",)
+        taken = place.run("rotate", "encryption-key", "--phase", phase, "--yes", *vouched)
+        assert taken.code == 0, taken.err
+        assert (phase, place.commands(taken.out)) == (phase, expected[phase])
+        assert ("1 resource to write again in etcd" in taken.out) is bool(expected[phase])
+        place.told()

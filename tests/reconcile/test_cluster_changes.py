@@ -27,6 +27,7 @@ from pkigen.reconcile.cluster_changes import (
     remembered,
     unmapped,
 )
+from pkigen.reconcile.encrypted_data import ENCRYPTED_RESOURCE
 from pkigen.reconcile.plan import Keep, Remove, Rewrite
 from pkigen.spec.model import ClusterSpec
 from pkigen.state.cluster_objects import ClusterObject, ObjectForm, objects
@@ -122,6 +123,26 @@ def test_what_needs_no_deletion_comes_first_and_what_goes_comes_last() -> None:
     assert commands[4] == "delete clusterrole old --ignore-not-found"
 
 
+def test_what_etcd_holds_is_written_again_last_as_far_as_it_can_be_read() -> None:
+    inventory = derive(spec(CP1, encryption={"resources": ["secrets", "*.apps"]}, **ENDPOINT))
+    held: Held = {
+        ClusterObject(kind=ENCRYPTED_RESOURCE, name=name): frozenset({None})
+        for name in ("secrets", "pods", "deployments.apps")
+    }
+    gone: Held = {ClusterObject(kind="Role", name="x"): frozenset({FORM})}
+    found = cluster_steps(held | gone, inventory, EMPTY, Renderer(inventory))
+    assert [(each.verb, each.object and each.object.name) for each in found] == [
+        (ClusterVerb.DELETE, "x"),
+        (ClusterVerb.WRITE, "deployments.apps"),
+        (ClusterVerb.WRITE, "secrets"),
+    ]
+    kubectl = "kubectl --kubeconfig there/nodes/cp-1/etc/kubernetes/admin.conf"
+    assert found[2].command("there") == (
+        f"{kubectl} get secrets --all-namespaces -o json | {kubectl} replace -f -"
+    )
+    assert steps(held) == []  # nothing is encrypted there
+
+
 # -- by whose rights ----------------------------------------------------------------------------------------
 
 
@@ -174,7 +195,7 @@ def test_a_mapping_is_one_object_by_its_arn() -> None:
     assert mappings(CLUSTER) == b""
     tree = Photograph({"addons/x.yaml": b"x"})
     paths = (MAPPINGS, "addons/x.yaml", "addons/y.yaml")
-    assert manifests(paths, tree, spec(CP1, iam=IAM)) == {
+    assert manifests(paths, tree, derive(spec(CP1, iam=IAM))) == {
         MAPPINGS: text,
         "addons/x.yaml": b"x",
         "addons/y.yaml": None,

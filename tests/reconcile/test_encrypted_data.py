@@ -11,22 +11,29 @@ import yaml
 
 from pkigen.desired.inventory import derive
 from pkigen.desired.items import DesiredFile, FileKind
+from pkigen.reconcile.cluster_changes import ClusterVerb
 from pkigen.reconcile.encrypted_data import (
     UNCHANGED,
     CipherChange,
+    Writer,
     cipher_change,
     ciphers,
     rewriting,
+    stored,
     unread,
+    writers,
 )
 from pkigen.reconcile.plan import Keep, Rewrite
 from pkigen.spec.encrypted_resources import GroupResource
+from pkigen.state.cluster_objects import objects
 from tests.reconcile.altered_trees import follow
 from tests.rotation.phases import Photograph
 from tests.samples import CP1, CP2, spec
 from tests.state.test_lockfile import LEAST, as_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pkigen.desired.inventory import Inventory
     from pkigen.reconcile.plan import Action
     from tests.samples import World
@@ -173,7 +180,7 @@ def test_a_configuration_that_is_not_pkigens_is_not_looked_at() -> None:
 
 
 def test_resources_are_written_again_by_name() -> None:
-    assert list(rewriting(["secrets", "deployments.apps"], "kc")) == [
+    assert [rewriting(each, "kc") for each in ("secrets", "deployments.apps")] == [
         "kc get secrets --all-namespaces -o json | kc replace -f -",
         "kc get deployments.apps --all-namespaces -o json | kc replace -f -",
     ]
@@ -184,7 +191,7 @@ def test_what_stands_for_many_is_asked_of_the_api_server() -> None:
         "kc api-resources{} --verbs=list,update -o name | while read -r resource; do "
         'kc get "$resource" --all-namespaces -o json </dev/null | kc replace -f -; done'
     )
-    assert list(rewriting(["*.apps", "*.*", "secrets", "*."], "kc")) == [
+    assert [rewriting(each, "kc") for each in ("*.apps", "*.*", "secrets", "*.")] == [
         loop.format(" --api-group=apps"),
         loop.format(""),
         "kc get secrets --all-namespaces -o json | kc replace -f -",
@@ -214,3 +221,76 @@ def test_a_sentence_names_every_resource_of_a_provider() -> None:
 def test_a_configuration_that_is_not_there_says_nothing(world: World) -> None:
     world.path(CONFIGURATION).unlink()
     assert told(world, provider="aescbc") == ()
+
+
+# -- what has to be written again ---------------------------------------------------------------------------
+
+
+def written_again(world: World, **more: Any) -> list[str]:
+    """The resources that are to be written again once the world follows another spec."""
+    follow(world, **more)
+    steps = [step for step in world.plan().in_cluster if step.verb is ClusterVerb.WRITE]
+    return [step.object.name for step in steps if step.object is not None]
+
+
+def test_each_resource_is_written_by_its_first_provider_with_its_first_key() -> None:
+    text = b"""
+resources:
+- resources: [secrets, deployments.apps]
+  providers: [{aescbc: {keys: [{name: a}, {name: b}]}}, {identity: {}}]
+- resources: [configmaps]
+  providers: [{identity: {}}, {aescbc: {keys: [{name: a}]}}]
+- resources: [secrets, pods]
+  providers: [{kms: {name: x}}]
+"""
+    found = writers(text)
+    assert found == {
+        GroupResource("secrets", ""): Writer(provider="aescbc", key="a"),
+        GroupResource("deployments", "apps"): Writer(provider="aescbc", key="a"),
+        GroupResource("pods", ""): Writer(provider="kms", key=""),
+    }
+    assert [each.name for each in objects(stored(found))] == ["secrets", "deployments.apps", "pods"]
+    assert objects(stored(found)) != objects(stored(writers(text.replace(b"name: a", b"name: c"))))
+    assert objects(stored(found)) != objects(stored(writers(text.replace(b"aescbc", b"aesgcm"))))
+    for damaged in (None, b"{", b"resources: [{resources: [a], providers: []}]"):
+        assert stored(writers(damaged)) == b""
+
+
+def test_what_becomes_encrypted_is_written_again(world: World) -> None:
+    assert written_again(world) == []
+    assert written_again(world, encryption={"resources": ["secrets", "configmaps"]}) == ["configmaps"]
+    assert written_again(world, encryption={"resources": ["*.*"]}) == ["*.*"]
+
+
+def test_it_is_remembered_until_it_was_done_and_unless_nobody_can_read_it_any_more(world: World) -> None:
+    assert written_again(world, encryption=None) == []
+    world.apply()
+    assert written_again(world) == ["secrets"]
+    world.apply()
+    # The ledger knows that nobody has said that it was done.
+    assert written_again(world) == ["secrets"]
+    assert written_again(world, encryption=None) == []
+
+
+def test_what_cannot_be_read_is_not_written_again(world: World) -> None:
+    assert written_again(world, encryption={"provider": "aescbc"}) == []
+    assert world.plan().unread
+
+
+def test_what_first_makes_a_cluster_has_nothing_to_write_again(world: World, tmp_path: Path) -> None:
+    assert type(world)(root=tmp_path / "new", cluster=world.cluster).plan().in_cluster == ()
+
+
+def test_where_the_file_was_lost_nobody_knows_what_was_written_with_it(world: World) -> None:
+    world.path(CONFIGURATION).unlink()
+    assert written_again(world) == []
+
+
+def test_a_file_that_encrypted_nothing_has_left_clear_text(world: World) -> None:
+    """A template of one's own leads to encryption, and back: what stands first counts."""
+    path = world.path(CONFIGURATION)
+    content = yaml.safe_load(path.read_bytes())
+    (group,) = content["resources"]
+    group["providers"].reverse()
+    path.write_text(yaml.safe_dump(content))
+    assert written_again(world) == ["secrets"]

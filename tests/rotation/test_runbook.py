@@ -245,10 +245,8 @@ def test_tokens(workshop: Workshop) -> None:
 
 
 def test_secrets_are_written_again(workshop: Workshop) -> None:
-    command = (
-        "kubectl --kubeconfig nodes/cp-1/etc/kubernetes/admin.conf get secrets --all-namespaces -o json | "
-        "kubectl --kubeconfig nodes/cp-1/etc/kubernetes/admin.conf replace -f -"
-    )
+    kubectl = f"kubectl --kubeconfig {workshop.tree}/nodes/cp-1/etc/kubernetes/admin.conf"
+    command = f"{kubectl} get secrets --all-namespaces -o json | {kubectl} replace -f -"
     assert command not in runbook(workshop, "encryption-key", "prepare")
     assert command in runbook(workshop, "encryption-key", "promote")
     assert command in runbook(workshop, "encryption-key", "rollback")
@@ -260,7 +258,7 @@ def test_secrets_are_written_again(workshop: Workshop) -> None:
 )
 def test_whole_groups_are_written_again_one_by_one(resource: str, chosen: str | None) -> None:
     """kubectl knows no `*`; a live run is in no test, because it rewrites a whole cluster."""
-    (command,) = rewriting([resource], "kubectl")
+    command = rewriting(resource, "kubectl")
     if chosen is None:
         assert command == f"kubectl get {resource} --all-namespaces -o json | kubectl replace -f -"
     else:

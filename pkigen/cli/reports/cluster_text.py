@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pkigen.reconcile.cluster_changes import ClusterStep
 
 
+_WAITS = "only once every API server has restarted with the new encryption configuration:"
+
+
 def cluster_lines(
     steps: Sequence[ClusterStep], root: str, *, told: bool = False, asks: bool = False
 ) -> Iterator[Line]:
@@ -29,7 +32,9 @@ def cluster_lines(
     from_here = "" if root else ", from the PKI directory"
     if steps:
         yield Line(f"in the cluster, in this order{from_here}{_place(steps)}:", Tone.TITLE)
-    for step in steps:
+    for step, waits in zip(steps, _waits(steps), strict=True):
+        if waits:
+            yield Line(f"  # {_WAITS}")
         tone = Tone.REMOVES if step.verb is ClusterVerb.DELETE else Tone.CHANGES
         yield Line(f"  {step.command(root)}", tone, is_whole=True)
     if steps and told:
@@ -46,9 +51,14 @@ def confirming(root: str) -> str:
 def cluster_summary_text(steps: Sequence[ClusterStep]) -> str:
     """How much there is to do."""
     deleted = sum(step.verb is ClusterVerb.DELETE for step in steps)
-    applied = len(steps) - deleted
-    parts = (_counted(applied, "manifest") + " to apply", _counted(deleted, "object") + " to delete")
-    return " and ".join(part for part, number in zip(parts, (applied, deleted), strict=True) if number)
+    written = sum(step.verb is ClusterVerb.WRITE for step in steps)
+    applied = len(steps) - deleted - written
+    parts = (
+        (applied, "manifest", "to apply"),
+        (deleted, "object", "to delete"),
+        (written, "resource", "to write again in etcd"),
+    )
+    return " and ".join(f"{_counted(number, what)} {then}" for number, what, then in parts if number)
 
 
 def cluster_script(steps: Sequence[ClusterStep], name: str, root: str) -> list[str]:
@@ -57,7 +67,24 @@ def cluster_script(steps: Sequence[ClusterStep], name: str, root: str) -> list[s
     lines += ["# It may run again: what is done stays done.", "set -eu"]
     if place := _place(steps):
         lines.append(f"#{place}")
-    return [*lines, *(step.command(root) for step in steps), f"# then, and not before: {confirming(root)}"]
+    return [*lines, *shell_lines(steps, root), f"# then, and not before: {confirming(root)}"]
+
+
+def shell_lines(steps: Sequence[ClusterStep], root: str = "") -> Iterator[str]:
+    """The commands as lines for a shell."""
+    for step, waits in zip(steps, _waits(steps), strict=True):
+        if waits:
+            yield f"# {_WAITS}"
+        yield step.command(root)
+
+
+def _waits(steps: Sequence[ClusterStep]) -> Iterator[bool]:
+    """Whether a step is the first for which every API server must have restarted.
+
+    One that has not cannot read what the others encrypt, and encrypts nothing itself.
+    """
+    writing = [step.verb is ClusterVerb.WRITE for step in steps]
+    return (each and not before for each, before in zip(writing, [False, *writing], strict=False))
 
 
 def _place(steps: Sequence[ClusterStep]) -> str:

@@ -108,10 +108,10 @@ class Leftovers(Piece):
 class PlannedInCluster(Piece):
     """A command that changes the running cluster; its paths are relative to the PKI directory."""
 
-    action: Annotated[ClusterVerb, Field(description="Whether the object is applied or deleted.")]
+    action: Annotated[ClusterVerb, Field(description="What is done to the object.")]
     file: Annotated[str | None, Field(description="The manifest that is applied.")]
-    kind: Annotated[str | None, Field(description="What kind of object is deleted.")]
-    name: Annotated[str | None, Field(description="The name of the object that is deleted.")]
+    kind: Annotated[str | None, Field(description="What kind of object is deleted or written again.")]
+    name: Annotated[str | None, Field(description="The name of that object.")]
     namespace: Annotated[str | None, Field(description="Its namespace; null where it is in none.")]
     kubeconfig: Annotated[str, Field(description="Whose rights it needs.")]
     node: Annotated[str | None, Field(description="Where it has to run; null for here.")]

@@ -10,6 +10,7 @@ import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pkigen.cli.reports.cluster_text import shell_lines
 from pkigen.cli.reports.plan_document import Part
 from pkigen.cli.reports.plan_fold import nodes_text
 from pkigen.cli.reports.plan_lines import (
@@ -168,7 +169,7 @@ def _consequences(plan: PlanDocument) -> Iterator[str]:
         yield ""
         yield "**In the cluster, in this order**"
         yield ""
-        yield from fenced((each.command for each in plan.in_cluster), "sh")
+        yield from fenced(shell_lines([each.step for each in plan.in_cluster]), "sh")
     remarks = (
         *spread_text(plan),
         *waiting_text(plan.waiting),

@@ -14,9 +14,8 @@ from pkigen.cli.reports.plan_text import step_text
 from pkigen.cli.reports.tables import page
 from pkigen.desired.certificates import ADMIN
 from pkigen.desired.endpoints import endpoints
-from pkigen.desired.generations import CA, ENCRYPTION_KEY, SA, KeyPairFiles, Phase, ca_id
+from pkigen.desired.generations import CA, SA, KeyPairFiles, Phase, ca_id
 from pkigen.desired.readers import Reading
-from pkigen.reconcile.encrypted_data import rewriting
 from pkigen.reconcile.plan import Remove
 from pkigen.reconcile.rollout import StepKind, changed_files, evidence, rollout
 from pkigen.rotation.phases import COMMANDS, NEXT_STEP
@@ -231,12 +230,13 @@ class _RotationRunbook:
             yield self._published_to_extensions()
         if SA in self._identifiers:
             yield self._service_accounts()
-        if ENCRYPTION_KEY in self._identifiers:
-            yield from self._secrets()
-        # The ClusterTrustBundle among them, for Pods that project it.
+        # The ClusterTrustBundle among them, for Pods that project it; what another key encrypts now.
         if self._in_cluster_steps:
             lines = cluster_lines(self._in_cluster_steps, self._root)
-            yield ["the addons, once every API server has the new files:", *(line.text for line in lines)]
+            yield [
+                "what the cluster is to hold, once every API server has the new files:",
+                *(line.text for line in lines),
+            ]
 
     def _discovery(self) -> list[str]:
         authorities, _ = look_at_all(self._reader, self._inventory, now=self._now)
@@ -333,16 +333,6 @@ class _RotationRunbook:
                 "# tokens that were written to files (CI, other clusters) must be issued again",
             ]
         return lines
-
-    def _secrets(self) -> Iterator[list[str]]:
-        """Every Secret is written again once another key writes; only then may the old one go."""
-        encryption = self._spec.encryption
-        if self._step in {RotationStep.PREPARE, RotationStep.FINISH} or encryption is None:
-            return
-        yield [
-            "once every API server has restarted, write everything again with the key that is first now:",
-            *rewriting(encryption.resources, self._kubectl),
-        ]
 
     # -- what comes next ------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from pkigen.cli.reports.plan_text import consequences_text
 from pkigen.cli.session import Session, open_record
 from pkigen.errors import PkigenError
 from pkigen.reconcile.cluster_changes import MAPPINGS, cluster_steps, manifests, mappings, remembered
+from pkigen.reconcile.encrypted_data import stored_until_now
 from pkigen.reconcile.restore import RestoredView, Rollback, plan_rollback
 from pkigen.state.cluster_objects import superseded
 from pkigen.state.lockfile import read_lock
@@ -71,7 +72,8 @@ def _in_cluster(session: Session, store: Store, planned: Rollback) -> tuple[tupl
     lock = read_lock(before)
     with suppress(PkigenError):  # an older pkigen's spec
         given |= {MAPPINGS: (mappings(lock.cluster()),)} if lock is not None else {}
-    held = superseded(given, manifests(given, store, session.inventory.cluster))
+    given |= stored_until_now(planned.undoes, before, session.inventory, session.renderer)
+    held = superseded(given, manifests(given, store, session.inventory))
     steps = cluster_steps(held, session.inventory, store, session.renderer)
     # What is remembered is what nobody has confirmed yet (`access applied`).
     return steps, not held.keys() & remembered(store).keys()
