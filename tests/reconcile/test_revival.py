@@ -202,7 +202,9 @@ def test_the_runbook_is_in_the_order_in_which_things_need_one_another(
     done = pkigen("rescue", "-C", tmp_path / "prod", "--yes", "--runbook", tmp_path / "book")
     book = (tmp_path / "book/rescue.txt").read_text()
     assert book.strip() in done.out
-    assert (tmp_path / "book/restart.sh").exists()
+    # A script that waits for each member of etcd in turn would wait for ever, and from a kit's directory it
+    # would have seen no component run.
+    assert [each.name for each in (tmp_path / "book").iterdir()] == ["rescue.txt"]
     titles = re.findall(r"^\d+\. ([\w'-]+)", book, re.MULTILINE)
     assert titles == [
         *("New", "Every", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),

@@ -71,6 +71,7 @@ def rescue(
     in order. No API server and no network is needed. A CA that has expired keeps its key and its name. From a
     kit, the PKI directory is restored first. A second run changes nothing.
     """
+    from pkigen.airgap.carrier.media import require_place
     from pkigen.cli.change import Consent, change
     from pkigen.cli.passphrases import PassphraseSource
     from pkigen.cli.session import open_cluster
@@ -78,6 +79,8 @@ def rescue(
     from pkigen.reconcile.revival import revival
 
     system = system_of(context)
+    if runbook is not None:
+        require_place(runbook)  # it is written after the change
     if place is not None and is_kit(place):
         require_unsaved(save)
         source = PassphraseSource(file=passphrase_file, descriptor=passphrase_fd)
@@ -106,7 +109,6 @@ def rescue(
         consent=Consent(yes=yes, force=force),
         output=output,
         selection=selection,
-        runbook=runbook,
         save=save,
     )
     if save is not None:
