@@ -24,6 +24,8 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
         AccessError: There is no CA, or a rotation is only half prepared.
         AuthorityError: The authority is another one than is recorded.
     """
+    # Before the CA is read: one that somebody has put in its place would make the new kubeconfig's owner
+    # trust that somebody's server.
     require_recorded(reader)
     found = certificates_of(reader, session.inventory, CA.KUBERNETES, now=session.now)
     bundle = found.trust_bundle if found is not None else None
@@ -33,9 +35,10 @@ def trust_bundle(session: Session, reader: Reader) -> bytes:
 
 
 def leads_to(text: str, kind: Callable[[Path], bool]) -> bool:
-    """Whether a text is the path of such a thing, as `Path.is_file`: a message or a token is none.
+    """Whether a text is the path of a thing of this kind, such as `Path.is_file`.
 
-    These may be longer than any path, and then the system does not even look.
+    An error message or a token is no path; one that is longer than any path may be makes `stat` fail with
+    ENAMETOOLONG, where `Path.is_file` would raise.
     """
     try:
         return kind(Path(text))
@@ -53,7 +56,9 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
         return sys.stdin.buffer.read(limit + 1)
     try:
         with path.open("rb") as stream:
+            # By the one byte more the caller tells a file that is too large from one that fits exactly.
             return stream.read(limit + 1)
+    # ValueError: the name holds a NUL, which `open` refuses before it asks the system.
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise AccessError(
@@ -68,10 +73,13 @@ def reference_reader(kubeconfig: Path) -> Callable[[Path], bytes | str]:
 
 def _at_node(kubeconfig: Path, path: Path) -> Path:
     """Where a file stands that a kubeconfig names: in a node's tree, or a copy of it, below its root."""
+    # What copies a node, by tar or rsync, keeps etc/kubernetes below the copy's root; the kubeconfig in it
+    # goes on naming /etc and /var/lib, which on this machine are somebody else's.
     root = next((each for each in kubeconfig.absolute().parents if each.name == "etc"), None)
     if root is None or not path.is_absolute():
         return path
     inside = root.parent / path.relative_to("/")
+    # A kubeconfig of this host lies below an etc, too, as does a copy that lacks what it names.
     return inside if inside.is_file() else path
 
 

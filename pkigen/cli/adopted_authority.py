@@ -63,6 +63,8 @@ def adopt_authority(
         )
     system = system_of(context)
     found = ROWS[order.distribution].read(read_source(order.sources, name=order.name or ""))
+    # The name chooses among the clusters of a source, too (`Source.name`), so it is given to the reader as
+    # well.
     # What the command line says counts more than what the files let guess.
     found = replace(found, name=order.name or found.name, version=order.version or found.version)
     taken = imported(found)
@@ -80,6 +82,8 @@ def adopt_authority(
     keys = _made(inventory, system.entropy)
     files = (*taken.files, *keys, Import(path=SPEC_FILE, mode=PUBLIC_MODE, content=text.encode()))
     with session.writing("adopt") as store:
+        # Other distributions keep these keys unencrypted; `airgap authority encrypt` seals them afterwards.
+        # Nodes are not looked at, so nothing is known to be idle.
         result = take_over(session.planner, files, store, session.tools(PlainVault()), idle={})
     with document(output) as content:
         say_line(f"adopted the authority of {loaded.spec.name} into {root}; nothing was issued")

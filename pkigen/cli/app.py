@@ -143,6 +143,7 @@ def _refuse_unused_directory(command: Any, parent: Any) -> None:
 def _dir_option(parent: Any, callback: Any) -> Any:
     # A copy: the program's own option keeps its callback.
     option = copy(next(each for each in parent.find_root().command.params if each.name == "directory"))
+    # The command's function has no parameter for it: what the callback leaves in the context is read later.
     option.expose_value = False
     option.callback = callback
     return option
@@ -184,6 +185,7 @@ class LazyGroup(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Take -C also between a group and its command."""
+        # Only the program itself has no parent, and it declares -C among its own options.
         if parent is not None:
             self.params = [*self.params, _directory_of_group(parent)]
         return super().make_context(info_name, args, parent=parent, **extra)
@@ -235,10 +237,12 @@ def _elsewhere(word: str, own: Iterable[str]) -> str:
 
 app = typer.Typer(
     cls=LazyGroup,
+    # `_run` says what went wrong; Typer's hook would print a traceback of its own beside that.
     pretty_exceptions_enable=False,
     # Locals hold keys: some versions of Typer show them by default.
     pretty_exceptions_show_locals=False,
     rich_markup_mode=_MARKUP,
+    # Click wraps at 80 columns unless it is told otherwise, and the sentences of PANELS do not fit there.
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
@@ -298,6 +302,8 @@ def root(
     if verbose:
         from pkigen.cli.verbosity import logging_to_stderr  # noqa: PLC0415 -- `logging` costs milliseconds
 
+        # Bound to the context, since the logger outlives the run where several run in one process, as in
+        # tests.
         context.with_resource(logging_to_stderr(verbose))
 
 
@@ -364,6 +370,8 @@ def _invoke(arguments: Sequence[str], invocation: Invocation) -> int:
     """Parse and run, without click's own way of ending a program."""
     group = typer.main.get_command(app)
     if _COMPLETION in os.environ:
+        # Not through make_context: it is `main` that recognizes the variable and hands over to the
+        # completion.
         group.main(prog_name="pkigen")  # answers the shell, and exits
     try:
         with (

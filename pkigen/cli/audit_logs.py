@@ -30,6 +30,7 @@ def read_audit_logs(paths: Iterable[Path]) -> AuditLog:
 
 
 def _lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    # Bounded: what is no log may have no line end at all, and `readline` would then read all of it.
     while line := file.readline(LONGEST_EVENT):
         if len(line) == LONGEST_EVENT:
             raise UsageError(

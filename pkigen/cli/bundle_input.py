@@ -38,6 +38,7 @@ DirectoryOption = Annotated[
         "/etc/kubernetes/pki.",
     ),
 ]
+# A medium that is older was lost or held back on its way: what it brings may be revoked or rotated since.
 _A_MONTH = "720h"
 
 

@@ -70,6 +70,7 @@ class Visit:
                 hint="give the fingerprint that `pkigen init` printed, received by another channel than the "
                 "medium: --pin …",
             )
+        # Not merely replaced: whoever can type one option on the host would otherwise change whom it obeys.
         if self.pin is not None and known is not None and self.pin != known:
             raise BundleError(
                 f"this host trusts {known}, not {self.pin}",
@@ -106,6 +107,8 @@ class Visit:
         """What installing would do, once the node's own keys have met their certificates."""
         joined = join(carried, store, directory=self.directory)
         changes = compare(joined.bundle.manifest, store, installed, directory=self.directory)
+        # What waited in there is in its place after the install, and a second copy of a private key is one
+        # too many.
         if joined.answers:
             changes = (*changes, Change(path=PENDING, difference=Difference.REMOVE))
         return joined.bundle, changes

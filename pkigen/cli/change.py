@@ -70,6 +70,7 @@ def change(
     if runbook is not None:
         require_place(runbook)  # it is written after the change
     with session.writing(command) as store:
+        # Anew under the lock: another command may have moved a rotation on since the session was opened.
         session = session.at(store)
         require_private_files(store, session.inventory)
         made = session.plan(store, request.selection)
@@ -78,6 +79,7 @@ def change(
             if not consent.force:
                 require_unchanged(made.authority)  # with another authority, more than that is pending
             review(made, session.inventory)
+        # Before consent: nobody should agree to a plan that only the offline authority could carry out.
         require_signed_here(made, session.root)
         if save is not None:
             content = plan_content(made, session.inventory, store, request, spec=session.arriving(store))
@@ -89,6 +91,7 @@ def change(
                 f"note: {len(made.awaited)} certificates are due for renewal by the offline authority: "
                 f"`pkigen airgap authority request {dir_option(session.root)}`"
             )
+        # A spec that differs only in comments plans no change, and still has to become cluster.yaml.
         is_new = session.arriving(store) is not None
         agree(made, session, consent, output, others=is_new)
         if not made.changes and not is_new:
@@ -169,6 +172,7 @@ def agree(plan: Plan, session: Session, consent: Consent, output: Format, *, oth
     Raises:
         PkigenError: It is dangerous, or not agreed to.
     """
+    # Not those of a saved plan: they are what is true now, and --force must be given for them now.
     found = risks(plan, session.inventory)
     lines: list[Line] = []
     if plan.changes:

@@ -229,6 +229,7 @@ def _parts(text: str, columns: int | None) -> list[str]:
         return [text]
     kept = _QUOTED.sub(lambda found: found[0].replace(" ", _NO_BREAK), text)
     indent = " " * (len(text) - len(text.lstrip()) + _CONTINUED)
+    # Options and node names have hyphens: a line that is broken there could not be copied.
     parts = wrap(kept, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [part.replace(_NO_BREAK, " ") for part in parts]
 
@@ -332,4 +333,6 @@ def _told() -> Iterator[None]:
 
 def silence() -> None:
     """Send what is still to be printed nowhere, or the interpreter complains about it at its end."""
+    # On the descriptor, not on `sys.stdout`: the buffer that could not be written is flushed once more at
+    # exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

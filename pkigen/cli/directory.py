@@ -30,6 +30,8 @@ def named_directory(option: Path | None) -> ClusterDirectory | None:
     if option is not None:
         return ClusterDirectory(root=option, is_named=True)
     variable = os.environ.get(VARIABLE)
+    # A variable may be left over from another task, so it does not count as named: `open_cluster` then still
+    # compares the spec's cluster with the directory's.
     return ClusterDirectory(root=Path(variable)) if variable else None
 
 
@@ -57,6 +59,7 @@ def find_directory(option: Path | None, spec: Path | None) -> ClusterDirectory:
     if named is not None:
         return named
     around, beside = surrounding(), _beside(spec)
+    # Refused, not ranked: with the wrong guess one cluster's spec would be planned into another's directory.
     if around is not None and beside is not None and not around.samefile(beside):
         raise UsageError(
             f"two clusters are meant: this directory is in {around}, and {spec} is the spec of {beside}",
@@ -94,6 +97,7 @@ def first_directory(option: Path | None, spec: Path | None, name: str) -> Path:
     if around is None:
         return Path(name)
     beside = _beside(spec)
+    # `pkigen init cluster.yaml` once more within the cluster: a second run, which changes nothing.
     if beside is not None and around.samefile(beside):
         return around
     changes = (

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from pkigen.adoption.file_tree import FileTree, Steps
 
+# Everything that a distribution keeps CAs in (docs/how-to/distributions.md); what else lies there, such as
+# databases, is never read.
 _SUFFIXES: Final = (".crt", ".key", ".pem", ".pub", ".yaml", ".yml")
 _DEEPEST: Final = 6  # etc/ssl/etcd/ssl, in a directory of one node among several
+# A node's PKI has some dozens of files: whoever names / or a home directory is told, instead of being read.
 _MOST_FILES: Final = 1000
 
 
@@ -46,6 +49,7 @@ def _files(path: str) -> Iterator[tuple[str, bytes]]:
         # One more than an archive may have shows that there is more.
         data = sys.stdin.buffer.read(LARGEST_ARCHIVE + 1)
         yield from _of_data(data, "standard input")
+    # Asked by itself, for the reader of a file would call a mistyped directory an unreadable file.
     elif not Path(path).exists():
         raise UsageError(f"{path} does not exist", hint="give a directory, a tar or a file")
     elif Path(path).is_dir():

@@ -26,4 +26,5 @@ def document(output: Format) -> Iterator[dict[str, Any]]:
         yield content
     from pkigen.cli.reports import structured  # noqa: PLC0415 -- only these forms pay for it
 
+    # Only now, and not in a `finally`: half of a document would be taken for all of it.
     say(structured.dump(content, output))

@@ -39,6 +39,8 @@ def _say_examples(*, value: bool) -> None:
     if not value:
         return
     for each in _names():
+        # Each example begins with a comment that says what it is for, so that the list cannot disagree with
+        # it.
         first = (example_directory() / f"{each}.yaml").read_text(encoding="utf-8").partition("\n")[0]
         say_line(f"{each}: {first.removeprefix('#').strip()}")
     raise typer.Exit

@@ -40,6 +40,7 @@ def make(session: Session, output: Format, locking: Locking | None) -> None:
     """
     if locking is not None:
         require_no_ca_keys_on_nodes(session.inventory)
+    # Looked at without the lock and without writing: a second `init` is safe on a read-only checkout.
     if _is_complete(session):
         _require_kept(session, locking)
         _say_complete(session, output)
@@ -58,6 +59,7 @@ def make(session: Session, output: Format, locking: Locking | None) -> None:
         session = session.at(store)
         plan = session.plan(store)
         require_recorded(store)
+        # `init` has no --force and asks nothing: what is there by another spec is for `plan` to show.
         require_unchanged(plan, read_lock(store), root=session.root, words=session.words)
         require_own(plan, root=session.root)
         for path in unread(store, session.inventory):
@@ -105,6 +107,7 @@ def _must_ask(session: Session) -> bool:
 
 def _vault(session: Session, store: Store, locking: Locking | None) -> Vault:
     """How a first run keeps private files: in a new vault where that is asked for, else as they are kept."""
+    # Where private files are sealed already their vault stays: a second one could not open them.
     if locking is None or sealed_identity(store) is not None:
         return session.unlocking.vault(store)
     return SealedVault.new(locking.seal())

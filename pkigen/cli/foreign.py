@@ -65,6 +65,7 @@ def say_report(report: AuditReport, form: VerifyForm) -> None:
             say(structured.dump(audit_forms.structure(report), form))
 
 
+# What else is found makes a certificate unusual or weak, but it still works.
 _DATED = frozenset({AuditRule.EXPIRED, AuditRule.NOT_YET_VALID})
 
 
@@ -92,6 +93,7 @@ def rows_of(cluster: ForeignCluster) -> Iterator[StatusRow]:
 def _listed(cluster: ForeignCluster) -> Iterator[FoundCertificate]:
     """All but the CAs that kubeconfigs repeat."""
     for node in cluster.nodes:
+        # Every kubeconfig of a node embeds its CA: listed each time it would drown what differs.
         in_files = {each.certificate for each in node.certificates if not each.spot.part}
         for each in node.certificates:
             if not (each.spot.part.startswith("cluster ") and each.certificate in in_files):
@@ -125,5 +127,7 @@ def _ends(cluster: ForeignCluster) -> dict[x509.Name, datetime]:
     found: dict[x509.Name, datetime] = {}
     for each in cluster.each_certificate():
         end = each.certificate.not_valid_after_utc
+        # By name, and the last: a verifier takes any CA of that name whose key fits, so that a renewed CA
+        # counts.
         found[each.certificate.subject] = max(end, found.get(each.certificate.subject, end))
     return found

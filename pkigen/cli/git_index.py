@@ -27,6 +27,7 @@ def tracked_secrets(root: Path, reader: Reader) -> tuple[str, ...]:
         root: The PKI directory.
         reader: The same, to see what is encrypted.
     """
+    # GIT_DIR and GIT_INDEX_FILE are set within hooks, and would name another repository's index.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(  # noqa: S603 -- no shell, and the path is one argument
@@ -38,6 +39,7 @@ def tracked_secrets(root: Path, reader: Reader) -> tuple[str, ...]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
+    # No repository is the usual case; whatever else is wrong with Git is no finding about the directory.
     if done.returncode != 0:
         return ()
     paths = (os.fsdecode(name) for name in done.stdout.split(b"\0") if name)

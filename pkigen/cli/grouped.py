@@ -25,6 +25,7 @@ def grouped(make: Callable[..., object]) -> Callable[[Callable[..., None]], Call
     Args:
         make: Its parameters are declared for Typer, by name; what it raises, the command raises.
     """
+    # Evaluated, for `from __future__ import annotations` leaves texts, and Typer needs the types.
     shared = inspect.signature(make, eval_str=True)
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,6 +43,8 @@ def grouped(make: Callable[..., object]) -> Callable[[Callable[..., None]], Call
             value = make(**{name: given.pop(name) for name in shared.parameters})
             command(**given, **{place: value})
 
+        # Typer asks `inspect.signature`, and the annotations beside it: `wraps` has copied those of the
+        # command.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run

@@ -20,6 +20,7 @@ _OF_EVERY_PKI = 4
 """Keys: three CAs' and the service accounts'."""
 _OF_A_NODE = 8
 """Those of the first control-plane node; where it runs etcd, it has more."""
+# Also `--examples`, which begins like `--example`.
 _WITHOUT_KEYS = ("-h", "--help", "--dry-run", "--example")
 
 
@@ -32,6 +33,7 @@ def keys_ahead(arguments: Sequence[str]) -> Iterator[KeyMakers | None]:
         return
     from pkigen.crypto.key_makers import making
 
+    # Reading options, spec and templates takes as long as some of the keys: both at once is what is won.
     with making(guessed) as makers:
         yield makers
 
@@ -54,6 +56,7 @@ def keys_guessed(arguments: Sequence[str]) -> tuple[KeyAlgorithm, ...]:
 
 def _spec_among(arguments: Sequence[str]) -> bytes:
     """The text of a spec; what can be read once only, such as a pipe, is left to whoever reads it."""
+    # By its ending, for the parser has not been imported yet.
     spec = next((Path(each) for each in arguments if each.endswith(_ENDINGS)), Path())
     with suppress(OSError):
         if spec.is_file() and spec.stat().st_size <= _LARGEST_GUESSED:

@@ -23,6 +23,7 @@ from pkigen.state.authority_record import require_recorded
 if TYPE_CHECKING:
     from pkigen.store import Store
 
+# The first ones of a wrong file show what it is; a hostile one may have as many as it has certificates.
 _FAULTS_SHOWN = 50
 
 
@@ -56,11 +57,15 @@ def request_out(
         if pending is None:
             pending = _asked(session, store, selection, following)
         else:
+            # The spec may have changed since: the answer to what is out would then be refused after a whole
+            # journey.
             require_current(pending, session.planner, store, selection=selection, following=following)
         pin = bundle_fingerprint(store)
     if pending is None:
         _say_nothing(session, output)
         return
+    # Outside the lock, and after the request is recorded: the medium may be slow, and a second run writes it
+    # again.
     write_file(target, pending.file, mode=0o644)
     if output is Format.TEXT:
         _say(session, pending, target, pin, is_new=is_new)

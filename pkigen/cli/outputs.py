@@ -93,6 +93,8 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
         PkigenError: It is there, or cannot be written.
     """
     try:
+        # With O_EXCL a link at the end of the path is refused already (open(2)); O_NOFOLLOW says that it is
+        # meant.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     except FileExistsError:
         raise _there_already(path) from None
@@ -105,6 +107,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
             os.fchmod(descriptor, mode)  # whatever the umask left of it
             stream.write(content)
             stream.flush()
+            # A new key exists nowhere else: after a power cut its file must not be empty.
             os.fsync(descriptor)
     except OSError as error:
         path.unlink(missing_ok=True)
@@ -166,6 +169,7 @@ def require_below(directory: Path, path: Path) -> None:
     Raises:
         PkigenError: One does.
     """
+    # From the inside out, and not with `resolve`: which link it is has to be named.
     for each in (path, *path.parents):
         if each == directory:
             return
@@ -186,6 +190,7 @@ def require_outside(root: Path, path: Path) -> None:
     Raises:
         UsageError: It is there, or below it.
     """
+    # Resolved on both sides: /var may be a link, and `..` may lead back.
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise UsageError(
             f"{path} is in the PKI directory {root}, where nothing else belongs",

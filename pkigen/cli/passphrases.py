@@ -68,6 +68,7 @@ def _from_descriptor(descriptor: int) -> bytes:
     """
     data = b""
     try:
+        # A pipe gives what is in it, which may be less than what is still to come.
         while len(data) <= _LARGEST and (chunk := os.read(descriptor, _LARGEST)):
             data += chunk
         os.close(descriptor)
@@ -117,6 +118,8 @@ def _asked(question: str, what: str) -> str:
 
 def _checked(text: str, *, new: bool) -> Passphrase:
     """Refuse an empty passphrase, and a short one where something is closed with it."""
+    # Also for what is opened: an empty one is a variable that is not set, and scrypt would take its time to
+    # say so.
     if not text:
         raise PkigenError("the passphrase is empty")
     if new and len(text) < SHORTEST_PASSPHRASE:

@@ -19,6 +19,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     CHANGES_PENDING = 3
     FINDINGS = 4
+    # 128 plus the signal's number, as shells report what a signal has ended: SIGINT is 2, SIGTERM 15.
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -48,12 +49,14 @@ def report(problem: BaseException) -> int:
             return _report_usage(problem)
         case PkigenError():
             return _report_refusal(problem)
+        # Before the general case, since it is no `Exception`; `TerminatedError` is one of these.
         case KeyboardInterrupt():
             error(
                 "interrupted",
                 hint="the PKI directory is unchanged, or the change is complete: `pkigen status` shows which",
             )
             return ExitCode.TERMINATED if isinstance(problem, TerminatedError) else ExitCode.INTERRUPTED
+        # Named here, as modules are imported when they are needed: a damaged installation shows in mid-run.
         case ImportError():
             error(
                 f"{problem.name or 'a module'} cannot be imported",

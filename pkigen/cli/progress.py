@@ -39,6 +39,7 @@ class Bars:
         work = _Work(what, total)
         # A timer, for a single step may take seconds: a large RSA key, a slow disk.
         timer = threading.Timer(self._after, work.show)
+        # A daemon, for an exception between here and the `try` must not keep the process from ending.
         timer.daemon = True
         timer.start()
         try:

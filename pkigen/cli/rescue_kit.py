@@ -36,10 +36,12 @@ def make_kit(
     templates = _templates(session.planner.folder)
     with session.reading() as store:
         session = session.at(store)
+        # A kit of a directory in between would restore what nobody has ever had.
         require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
         in_cluster = session.in_cluster(store)
         runbook = rescue_runbook(session.inventory, in_cluster, directory=str(session.root))
+        # Private files as they are kept, so that a sealed authority stays sealed within the kit.
         packed = pack_kit(session.inventory, store, spec=session.text, templates=templates, runbook=runbook)
         seal: Seal = (
             Recipient(recipient) if recipient is not None else source.read("the rescue kit", new=True)

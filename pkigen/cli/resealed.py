@@ -48,6 +48,8 @@ def carry_out(
                 say(sentence)
             content.update(outcomes.resealed(what, str(session.root), (), forgot=forgot))
             return
+        # The private files are listed by the inventory: with changes pending, some are not there yet, or are
+        # there and not on the list.
         require_nothing_pending(session.plan(store))
         for path in private_paths(session.inventory):
             say_line(f"{what} {path}")

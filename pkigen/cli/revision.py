@@ -48,6 +48,7 @@ def revise(
         AccessError: API servers would not learn of it.
         PkigenError: The saved plan is stale, or the change was not agreed to.
     """
+    # A dry run takes no lock: it is for those who may only read, too.
     with session.reading() if terms.dry_run else session.writing(command) as store:
         session = session.at(store)
         change = wanted(session, store)
@@ -56,6 +57,7 @@ def revise(
         require_bearable(session.inventory)
         require_private_files(store, session.inventory)
         whole = session.plan(store)
+        # A list that another authority's directory renders would replace the one that API servers read.
         require_unchanged(whole.authority)
         made, others = with_change(whole, change, session.inventory)
         content = plan_content(made, session.inventory, store, PlanRequest(revocation=change))

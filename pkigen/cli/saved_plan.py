@@ -38,8 +38,11 @@ if TYPE_CHECKING:
     from pkigen.rotation.steps import ProposedStep
     from pkigen.state.observed import Reader, Tree
 
+# Far more than a plan of thousands of nodes has; what is larger would fill the memory before it is refused.
 _LARGEST_PLAN = 1 << 28
 _SHOWN = 10
+# The kind stands in the first lines of what `--save` writes, so that a file of any size is told apart at
+# once.
 _BEGINNING_LENGTH = 512
 _BEGINNING = re.compile(rb'\s*\{.*"kind"\s*:\s*"Plan"', re.DOTALL)
 _AGAIN = "run `pkigen plan --save`, or the command that it was saved with, again and review the new plan"
@@ -186,6 +189,8 @@ def step_content(proposed: ProposedStep, reader: Reader, request: StepRequest) -
 def rollback_content(proposed: ProposedRollback, reader: Reader) -> dict[str, Any]:
     """The same of a rollback; it is made from what the backups hold, and from what stands in its place."""
     rollback = proposed.rollback
+    # A rollback follows from files and from backups, not from the spec: their digests are what it is bound
+    # to.
     present = HashedView(reader)
     for action in rollback.changes:
         # With each change of the ledger the lock file is another one: that is no other rollback.
@@ -314,6 +319,8 @@ class SavedPlan:
             content = plan_content(made, session.inventory, tree, self.request, spec=arriving)
             self.require_current(content, ledger=read_ledger(tree))
             return frozenset()
+        # Made once more without the secrets, as it was for the review, or the two could not be compared field
+        # by field.
         seen = session.at(view)
         public = seen.plan(view, self.request.selection)
         arriving = session.arriving(view)

@@ -236,12 +236,14 @@ def open_cluster(
         UsageError: No cluster's directory is found, or the spec is another cluster's.
         AuthorityError: There is only a lock file, and it is not the one that pkigen wrote.
     """
+    # Before the directory is opened: an invalid spec is worth a message of its own, whatever else is missing.
     loaded = read_spec(spec) if spec is not None else None
     system, place = system_of(context), find_directory(directory_of(context, directory), spec)
     if loaded is not None:
         warn(loaded.warnings)
     known = _known(system, place.root, spec)
     if loaded is not None:
+        # Whoever names it with -C may rename a cluster: the spec's name is then one of the changes.
         if not place.is_named:
             _require_same_cluster(loaded.spec, known.lock, place.root, spec)
         session = session_of(

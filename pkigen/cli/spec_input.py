@@ -27,6 +27,7 @@ def read_spec(spec: Path) -> LoadedSpec:
         SpecError: It cannot be read or is invalid.
     """
     if str(spec) == "-":
+        # One byte more than is allowed: the loader tells by it that there is more.
         return read_spec_text(sys.stdin.buffer.read(_LARGEST_SPEC + 1), "standard input")
     if spec.is_dir():
         what = "a cluster's directory" if (spec / layout.LOCK_FILE).is_file() else "a directory"

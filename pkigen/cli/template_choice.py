@@ -59,6 +59,7 @@ def choose(given: Path | None, store: Store | None, *, root: Path, reports_only:
     record = None if store is None else _recorded(store)
     if store is None or record is None:
         return TemplateChoice(folder=None)
+    # `root / …` gives an absolute name back as it is; a relative one is relative to the directory.
     folder = Path(os.path.normpath(root / record.directory))
     if not folder.is_dir():
         message = f"{folder} is missing: {layout.LOCK_FILE} records it as the templates of this directory"

@@ -66,6 +66,7 @@ class Unlocking:
 
         sealed = sealed_identity(reader)
         if sealed is None:
+            # Said, not refused: a script gives the passphrase for encrypted and open directories alike.
             if self.is_given:
                 note("note: the authority is not encrypted: the passphrase or identity was not needed")
             return PlainVault()

@@ -73,6 +73,7 @@ def _of_file(file: Path) -> Iterator[Validation]:
     for site in fleet.sites:
         source = site.source
 
+        # Bound as a default, so that it does not matter when it is called.
         def load(source: Any = source) -> LoadedSpec:
             found: LoadedSpec = source.load(kinds=certificates.CERTIFICATES, host=host)
             return found

@@ -103,10 +103,15 @@ def _url(text: str, option: str, schemes: tuple[str, ...]) -> str:
             parts = urlsplit(url)
         except ValueError:  # with brackets around what is no address
             raise ValueError("must be a URL whose host is a name, or an address (IPv6 in brackets)") from None
+        # `urlsplit` removes tabs and line feeds before it splits: what it took apart is not what would be
+        # written.
         if parts.scheme not in schemes or not url.isascii() or not url.isprintable() or " " in url:
             msg = f"must be a URL with {' or '.join(schemes)}, such as {schemes[0]}://host.example.com:6443"
             raise ValueError(msg)
+        # Behind the last `@` is the host; a proxy's URL may have user and password before it (RFC 3986
+        # 3.2.1).
         parse_host_port(parts.netloc.rpartition("@")[2])
+        # client-go drops both before it appends the API's paths (rest/client.go `NewRESTClient`).
         if parts.query or parts.fragment:
             raise ValueError("must have neither query nor fragment")
         return url

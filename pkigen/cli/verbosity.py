@@ -27,6 +27,7 @@ class _StandardError(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line, control characters escaped; a closed standard error stops no work."""
         line = f"{record.levelname.lower()}: {printable(record.getMessage())}"
+        # At DEBUG repetition is part of what is asked for: which object was looked at twice.
         if record.levelno == logging.INFO:
             if line in self._written:
                 return

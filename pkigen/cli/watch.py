@@ -48,6 +48,7 @@ def watch(look: Callable[[], list[Line]], system: System) -> None:
             except PkigenError as error:
                 lines = list(_told(error))
     except KeyboardInterrupt as end:
+        # SIGTERM is no wish to stop looking: whoever sent it waits for its exit code.
         if isinstance(end, TerminatedError):
             raise
 

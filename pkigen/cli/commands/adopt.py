@@ -105,6 +105,7 @@ def adopt(
     from pkigen.reconcile.adopt import Import, take_over
     from pkigen.state.vault import PlainVault
 
+    # Before anything is looked at: the line is needed when there are no files here yet.
     for node in gather or ():
         say_line(gather_line(node))
     if gather:
@@ -137,6 +138,7 @@ def adopt(
     for each in (*apart_notes(apart), *left_out_notes(left_out(cluster, found))):
         note(f"note: {each}")
     with session.writing("adopt") as store:
+        # As they are on the nodes, unencrypted; `airgap authority encrypt` seals them afterwards.
         taken = take_over(
             session.planner, found, store, session.tools(PlainVault()), idle=idle_components(nodes)
         )

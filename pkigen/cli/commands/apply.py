@@ -59,6 +59,8 @@ def apply(
     from pkigen.cli.session import open_cluster
     from pkigen.cli.work.apply import done_as_step, done_of_record, told_apart
 
+    # By content, since both may end in .json: a plan that was taken for a spec would be reported as an
+    # invalid one.
     spec, plan = told_apart(files or ())
     if save is not None and plan is not None:
         raise UsageError(
@@ -71,6 +73,7 @@ def apply(
         context, directory, saved, terms, templates, unlocking, force=force
     ):
         return
+    # `rotate` takes in no spec that is named, and a step that it saved has to be the same step here.
     is_step = saved is not None and saved.step is not None
     session = open_cluster(context, spec, directory, templates=templates, adopts=not is_step)
     session = session.with_keys(unlocking)

@@ -46,6 +46,7 @@ def encrypt(
     locking = Locking(file=passphrase_file, descriptor=passphrase_fd, identity=identity, recipient=recipient)
 
     def ready(session: Session, store: Store) -> bool:
+        # The node trees hold copies of what would be encrypted, and copies for nodes have to stay readable.
         require_no_ca_keys_on_nodes(session.inventory)
         return sealed_identity(store) is None
 

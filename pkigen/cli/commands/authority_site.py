@@ -152,12 +152,16 @@ def accept(
         pending = require_pending(store, root=session.root)
         trusted = trusted_authority(pin, store)
         answer = read_answer(data, pin=trusted, now=session.now)
+        # A successor is in no inventory before its rotation begins: what was asked for is added, so that the
+        # answer can be compared with it.
         session = session.over(with_successors(session.planner.at(store), pending.asked))
         delivery = delivered(session, store, pending, answer, trusted)
         if successors(pending.asked):
             add_successors(session, store, delivery, yes=yes)
             return
+        # Before the plan is applied, which writes the lock file that this asks about.
         is_first = is_new(read_lock(store), session.inventory)
+        # Of no window: only what was requested is renewed, and nothing that fell due since.
         plan = session.plan(store, selection_of(delivery.certificates, timedelta()))
         require_delivered(plan, delivery)
         agree(plan, session, Consent(yes=yes, force=force), output)

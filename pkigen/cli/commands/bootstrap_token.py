@@ -74,6 +74,8 @@ def bootstrap_token(
         session = session.at(store)
         bundle = trust_bundle(session, store)
         anchors = session.anchors(store, CA.KUBERNETES)
+        # Of the token only its id, which is public: with the secret half whoever reads the ledger could join
+        # a node.
         facts: dict[str, str | int | list[str]] = {"groups": list(groups), "notAfter": timestamp(expires)}
         entry = LedgerEntry(event=Event.SIGNED, id=f"bootstrap-token:{made.id}", reason=None, facts=facts)
         record(store, entry, now=session.now, keep_backups=session.inventory.cluster.spec.backups.keep)
@@ -88,6 +90,8 @@ def bootstrap_token(
     write_secret(manifest, secret + bootstrap.bindings_manifest(groups) + discovery)
     write_secret(kubeconfig, assemble(place, {"token": made.text}))
     say_line(f"token id: {made.id}, until {expires:%Y-%m-%d %H:%M} UTC, in {', '.join(groups)}")
+    # One for each CA that is trusted while they rotate: kubeadm is content with any pin that matches
+    # (cmd/kubeadm/app/util/pubkeypin `CheckAny`).
     for anchor in anchors:
         say_line(f"discovery hash: {discovery_hash(anchor)}")
     note(f"next: kubectl apply -f {quoted(manifest)}")

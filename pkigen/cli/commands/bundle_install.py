@@ -75,6 +75,7 @@ def inspect(
             identity=identity,
             passphrase_file=passphrase_file,
             passphrase_fd=passphrase_fd,
+            # Nothing is installed here, so that an old bundle may be looked at.
             allow_older=True,
             certificates_dir=certificates_dir,
         )
@@ -82,6 +83,7 @@ def inspect(
     envelope = unwrap(read_file(file, limit=LARGEST_BUNDLE), pin=visit.pin)
     if visit.pin is None:
         say_whose(visit, envelope)
+    # Before any form of output: of a request or an answer there is no content to show.
     require_sealed(envelope)
     if output is not Format.TEXT:
         inside = None if label_only else visit.opened(envelope)

@@ -66,5 +66,7 @@ def explain(
                 name, file_text(Path(name), data, cluster, read=reference_reader(Path(name)), now=now), output
             )
             return
+        # By its wording, with no cluster: a message is known before anything is looked up in one, and a name
+        # that looks like no message is left to the inventory.
         found = failures.explain(name, None)
         say_explained(name, failure_text(name, cluster) if found else name_text(name, cluster), output)

@@ -66,6 +66,8 @@ def export(
     place = str(object_namespace(namespace))
     row = ROWS[distribution]
     target = out or Path(f"{called}-{distribution}")
+    # The files are unencrypted keys: below the PKI directory, `verify` would report them, and Git might take
+    # them.
     require_outside(session.root, target)
     with session.reading() as store:
         session = session.at(store)
@@ -75,6 +77,8 @@ def export(
             name=called,
             namespace=place,
             now=session.now,
+            # While something rotates, only a form with room for both generations takes it: half of it would
+            # cut off whoever has the other half.
             overlaps=row.overlaps,
         )
     authority = replace(authority, external_etcd=external_etcd(options.etcd, now=session.now))

@@ -52,6 +52,7 @@ def plan(
         changes.show(run, proposed, output, full=full)
         if save is not None:
             changes.save(run, proposed, save)
+    # After saving: one site that cannot be planned must not keep the others' plan from being reviewed.
     require_all(proposed.found, again=run.again("plan"))
     if exit_code and proposed.has_changes:
         raise typer.Exit(ExitCode.CHANGES_PENDING)

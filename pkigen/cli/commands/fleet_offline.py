@@ -65,6 +65,7 @@ def request(
     work = partial(asked, run.around, within=window, again=again)
     with document(output) as content:
         found = list(visits(run.fleet.sites, work, jobs=run.jobs, what="asking for certificates"))
+        # A site that needs nothing now has no part in the file: an empty request would still want an answer.
         requests = [each.found for each in found if each.found is not None and each.found.certificates]
         collection = Collection(
             kind=Kind.REQUESTS,
@@ -76,6 +77,7 @@ def request(
         say_requested(run, target, collection, requests)
         content.update(requested_content(run, target, collection, found))
     tell_notes(found)
+    # After the file is written: what the other sites request is on record there, and is carried all the same.
     require_all(found, again=run.again("request"))
 
 

@@ -82,6 +82,7 @@ def init(
             text=loaded.text,
             adopted=loaded.text,
         )
+        # Imported where they are used: a dry run pays for neither the vault nor the transaction.
         if dry_run:
             from pkigen.cli import rehearsal
 

@@ -59,6 +59,7 @@ def next_(
             assume_distributed=assume_distributed,
         )
     task, later = next_task(situation), outlook(situation)
+    # There is no plan where a CA has expired: then `rescue` is the task, whatever else is due.
     withheld = situation.plan.withheld if situation.plan is not None else ()
     if output is Format.TEXT:
         say_lines(agenda_lines(task, later))

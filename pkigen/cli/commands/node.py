@@ -97,6 +97,7 @@ def request(
     system = system_of(context)
     loaded = read_spec(spec)
     inventory = derive(loaded.spec)
+    # In lower case, as the kubelet registers it (component-helpers node/util `GetHostname`).
     name = node or socket.gethostname().lower()
     # Refused here, before the medium is looked at: a name that the spec does not have.
     wanted(inventory, name)
@@ -111,6 +112,8 @@ def request(
     with changing(system, root, "node request") as store:
         if store.recovered is not None:
             note(f"note: {store.recovered}")
+        # The request is recorded on the node first: a medium that is pulled out early costs only a second
+        # run.
         asked = ask(inventory, wish, store, now=now, entropy=system.entropy)
     file = out / f"{inventory.cluster.file_name}.{name}.request"
     write_file(file, asked.file, mode=_PUBLIC)

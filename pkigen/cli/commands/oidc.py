@@ -69,6 +69,7 @@ def write(
         (discovery.JWKS_PATH, found.jwks),
     ):
         path = out / name
+        # A web server's root may be writable for others: a link in it must not have this written elsewhere.
         require_below(out, path)
         make_directory(path.parent)
         write_text(path, content)

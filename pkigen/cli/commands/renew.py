@@ -81,6 +81,8 @@ def renew(
         ids = frozenset(identifier for name in names for identifier in ids_of(session.inventory, name))
     require_keys_here(session.inventory, names, ids)
     window = duration(within, "--within") if within else None
+    # Before the lock is taken and anything is planned: a CA that cannot be renewed here is refused by its
+    # name, and a CA that ends soon is mentioned even where no leaf is due.
     with session.reading() as store:
         review_authorities(session.at(store), store, ids)
     change(

@@ -90,6 +90,8 @@ def rescue(
         if pin is not None:
             raise UsageError("--pin can only be used with a kit")
         plain = Unlocking(file=passphrase_file, descriptor=passphrase_fd, identity=identity)
+        # With a kit there are two things to open, hence the long names of the authority's options; without
+        # one, both spellings mean the authority.
         if plain.is_given and unlocking.is_given:
             raise UsageError("without a kit, give only one passphrase or identity")
         unlocking = unlocking if unlocking.is_given else plain

@@ -67,6 +67,7 @@ def revoke(
     from pkigen.cli.work.revoke import found_of, revocation_notes, scope_of
     from pkigen.desired.revocations import RevocationChange
 
+    # First, so that nobody types a passphrase for a reason that is then refused.
     why, limit = require_reason(reason), moment(before, "--before", now=system_of(context).clock())
     session = open_record(context, None, directory, templates=templates).with_keys(unlocking)
 

@@ -81,6 +81,7 @@ def sign(
     from pkigen.cli.work.sign import kubeconfig_of, lifetime_of, require_places, say_issued, say_request
     from pkigen.crypto.csr import LARGEST_REQUEST
 
+    # Before the certificate is signed: one that could not be written would be on record and lost.
     require_places(out, kubeconfig, key_path)
     session = open_cluster(context, spec, directory).with_keys(unlocking)
     reason = allow_system_identity

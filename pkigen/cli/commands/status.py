@@ -118,6 +118,7 @@ def status(
         watch.watch(lambda: look().lines, system_of(context))
         return
     seen = look()
+    # Before it fails: whoever is paged by the exit code wants to read what is due.
     deliver(seen.content, textfile)
     if fail_within is not None:
         fail_if_due(seen.rows, seen.now, window)

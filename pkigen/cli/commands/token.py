@@ -65,6 +65,7 @@ def token(
 
     account = parse_account(service_account)
     lifetime = duration(validity, "--validity")
+    # Audiences are printed, and recorded in the ledger line by line.
     if any(not each or not each.isprintable() for each in audience or ()):
         raise UsageError("--audience must be printable text")
     if kubeconfig is not None:

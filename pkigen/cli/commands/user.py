@@ -77,6 +77,8 @@ def kubeconfig(
         session = session.at(store)
         bundle = trust_bundle(session, store)
         keys = tuple(service_account_keys(session.inventory, store))
+    # Checked as an API server would check it now: a kubeconfig that is refused at its first use costs a round
+    # trip between two people.
     if certificate is not None:
         folder = out.parent if out is not None else Path()
         key = key_meant(Path(key_path), folder) if key_path else key_beside(certificate, folder)

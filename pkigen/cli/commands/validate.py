@@ -83,4 +83,5 @@ def validate(
                 warn(each.warnings)
                 say_line(each.sentence)
         content.update(validation.structure(found, single=len(files) == 1))
+    # Behind the document, which `-o json` prints for invalid specs, too.
     validation.require_valid(found)

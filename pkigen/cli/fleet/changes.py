@@ -70,6 +70,7 @@ def proposed_by(run: Run) -> Iterator[Proposed]:
     warn(run.fleet.warnings)
     told: list[SiteVisit[Planned]] = []
     work = partial(planned, run.around, run.wish)
+    # Without a name: all plans of a large fleet do not fit into memory, and nothing of them may stay behind.
     with tempfile.TemporaryFile("w+b") as stream:
         found = visits(run.fleet.sites, work, jobs=run.jobs, what="planning clusters")
         now = run.around.system.clock()
@@ -145,6 +146,7 @@ def carry_out(
         PkigenError: Something failed at some of them.
     """
     sites, gone = _sites(run.fleet, reviewed)
+    # Here, and not in each process: two of them would race to make the same directory.
     make_room(sites)
     work = partial(_changed, run, reviewed)
     done = list(visits(sites, work, jobs=run.jobs, what="changing clusters"))
@@ -185,6 +187,7 @@ def _sites(fleet: Fleet, reviewed: FleetPlan | None) -> tuple[list[Site], list[S
         for member in reviewed.members
         if member.label not in known
     ]
+    # In the order of the plan: what was reviewed first is done first.
     return [known[label] for label in labels if label in known], gone
 
 

@@ -38,6 +38,8 @@ def failures(found: Iterable[SiteVisit[Any]]) -> list[dict[str, Any]]:
 
 def _tell_reasons(failed: Iterable[SiteVisit[Any]]) -> None:
     reasons = ((visit.site.label, visit.failure) for visit in failed if visit.failure is not None)
+    # A wrong template fails at every site in the same words: a thousand lines of them would hide the one that
+    # is different.
     for reason, names in alike(reasons):
         said = [str(each) for each in reason.problems] or [reason.message]
         for sentence in said:

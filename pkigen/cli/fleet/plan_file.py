@@ -37,6 +37,7 @@ _CLUSTERS = b', "clusters": [\n'
 _DIGEST = b', "digest": "'
 _BEGINNING = b'{"apiVersion": "pkigen/v1", "kind": "FleetPlan"'
 _AGAIN = "save it again with `pkigen fleet plan --save FILE`"
+# A line is the plan of one cluster, so it may be as long as a saved plan may be (`saved_plan._LARGEST_PLAN`).
 _LARGEST_LINE = 1 << 28
 
 
@@ -276,6 +277,7 @@ def _checked(stream: BinaryIO) -> tuple[dict[str, Any], tuple[PlanLine, ...]]:
         ValueError: It is not what was written.
     """
     first = stream.readline(_LARGEST_LINE)
+    # The first line ends within the document, where the list begins: closed, it is a document of its own.
     head = json.loads(first.removesuffix(_CLUSTERS) + b"}")
     digest, offset, members = hashlib.sha256(first), len(first), []
     # The line of each cluster begins with a brace.
@@ -289,6 +291,7 @@ def _checked(stream: BinaryIO) -> tuple[dict[str, Any], tuple[PlanLine, ...]]:
             if found["plan"] is not None:
                 members.append(PlanLine(label=found["cluster"], offset=offset, length=len(text)))
         offset += len(line)
+    # From the right: a failure's message before it may quote the same words.
     rest, mark, last = line.rpartition(_DIGEST)
     digest.update(rest)
     # Nothing may follow the digest, which would not be bound by it.

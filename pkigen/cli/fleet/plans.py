@@ -189,6 +189,7 @@ def changed(around: Circumstances, wish: Wish, site: Site, *, reviewed: SavedPla
         return Changed(state=ClusterState.ABSENT)
     with session.writing("fleet renew" if wish.renews else "fleet apply") as store:
         require_same_cluster(session, store)
+        # Before the change, which writes the lock file.
         is_new = read_lock(store) is None
         session = session.at(store)
         request = wish.request(session)
@@ -216,6 +217,7 @@ def changed(around: Circumstances, wish: Wish, site: Site, *, reviewed: SavedPla
     return Changed(
         state=ClusterState.NEW if is_new else ClusterState.CHANGED,
         issued=len(applied.issued),
+        # What was held back was not reviewed, and not done.
         changes=len(made.changes) - len(held),
         capped=len(applied.capped),
         backup=applied.backup,

@@ -59,6 +59,7 @@ def asked(around: Circumstances, site: Site, *, within: timedelta | None, again:
     require_offline(session.inventory)
     selection = Selection(within=within)
     with session.writing("fleet request") as store:
+        # By its name, not by its path: the request that follows binds new keys to this cluster.
         require_same_cluster(session, store)
         require_recorded(store)
         session = session.at(store)

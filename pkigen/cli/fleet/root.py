@@ -82,6 +82,8 @@ def first_of(around: Circumstances, fleet: Fleet) -> Session:
     Raises:
         PkigenError: There is none, or it has no offline authority.
     """
+    # One invalid row must not keep the root from working for the others; if all are invalid, the last one's
+    # reason is told.
     problem: PkigenError = UsageError(f"{fleet.place} has no site")
     for site in fleet.sites:
         try:
@@ -113,6 +115,7 @@ def reviews(
         if site is None:
             yield _unknown(fleet, cluster)
         else:
+            # One after another, in this process: what each would get is shown to a person who reads along.
             yield _visit(around, fleet, site, carried, store, is_compared=is_compared)
 
 

@@ -52,6 +52,7 @@ def seen(around: Circumstances, form: FleetForm, within: timedelta | None, site:
     with session.reading() as store:
         tree = looked_at(store, session.inventory)
         session = session.at(tree)
+        # While the store is open: rows are surveyed as they are taken.
         rows = list(session.rows(tree))
         signed = signed_certificates(tree, now=session.now)
     cluster, root = session.inventory.cluster.name, str(session.root.absolute())

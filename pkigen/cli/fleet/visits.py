@@ -54,6 +54,7 @@ def visits(
         what: What is done, for the bar.
     """
     flush()  # before processes are made that have a copy of what is not written yet
+    # A process for which there is no site would be forked for nothing.
     size = min(cores() if jobs is None else jobs, len(sites))
     # In this order: showing progress may start a thread, and a process with threads should not fork.
     with (
@@ -80,6 +81,8 @@ class _Came(Generic[T]):
         said = io.StringIO()
         found, failure = None, None
         try:
+            # Of several processes at one terminal the lines would mix; here they come back with their
+            # cluster.
             with redirect_stderr(said), redirect_stdout(said):
                 found = work()
         except Exception as problem:  # noqa: BLE001 -- words, never locals; the other clusters go on

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def agenda_lines(task: Task | None, later: Outlook | None) -> list[Line]:
     """The task and its command on a line of its own; or that there is none, and until when."""
     if task is not None:
+        # Whole, and by itself on its line: it is made to be copied.
         return [Line(task.sentence), Line(""), Line(f"  {task.command}", Tone.TITLE, is_whole=True)]
     if later is None:
         return [Line("nothing to do", Tone.WELL)]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _LEVELS: Final = {
     AuditSeverity.ERROR: "error",
     AuditSeverity.WARNING: "warning",
+    # SARIF has no more than these and `none`, which means that a result passed (2.1.0, 3.27.10).
     AuditSeverity.INFORMATION: "note",
 }
 _TONES: Final = {
@@ -48,6 +49,8 @@ _OWN_RULES: Final = (
 _WIDEST: Final = max(map(len, AuditSeverity))
 _SARIF: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _PROJECT: Final = "https://pypi.org/project/pkigen/"
+# The complement of the production Char (XML 1.0, 2.2): escaping does not help, since not even a character
+# reference may name what is outside of it.
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
@@ -183,6 +186,7 @@ def sarif(report: AuditReport) -> str:
         }
         for rule, why in report.rules.items()
     ]
+    # All rules, not only those that found something: services show by them what was checked.
     driver = {"name": "pkigen", "version": __version__, "informationUri": _PROJECT, "rules": rules}
     order = list(report.rules)
     run = {"tool": {"driver": driver}, "results": [_result(each, order) for each in report.findings]}
@@ -192,6 +196,7 @@ def sarif(report: AuditReport) -> str:
 def _result(found: Reported, order: list[str]) -> dict[str, Any]:
     location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": found.place}]}
     if found.file:
+        # A URI reference, in which blanks and the like are percent-encoded (SARIF 2.1.0, 3.4.3).
         location["physicalLocation"] = {"artifactLocation": {"uri": quote(found.file)}}
     remedy = f" What to do: {found.remedy}." if found.remedy else ""
     return {
@@ -225,6 +230,8 @@ def _add_case(suite: ET.Element, rule: str, found: Sequence[Reported]) -> None:
     case = ET.SubElement(suite, "testcase", classname="pkigen.verify", name=rule, time="0")
     failed, others = list(filter(_fails, found)), list(filterfalse(_fails, found))
     if failed:
+        # Findings come sorted, the gravest first; a case has one `failure`, and servers show its message in
+        # lists.
         worst = failed[0]
         failure = ET.SubElement(case, "failure", type=str(worst.severity), message=_xml(worst.detail))
         failure.text = _xml("\n".join(map(_told, failed)))

@@ -40,6 +40,7 @@ def content_text(bundle: Bundle, *, width: int | None = None) -> Iterator[str]:
 
 def runbook_of(bundle: Bundle) -> str:
     """The runbook in a bundle, with nothing in it that a terminal would obey."""
+    # Whoever packed it may have been deceived about a name: it is printed on the node's terminal, as root.
     text = bundle.files.get(RUNBOOK, b"").decode(errors="replace")
     return "\n".join(printable(line) for line in text.split("\n"))
 

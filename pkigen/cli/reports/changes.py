@@ -38,6 +38,7 @@ class PastChange:
 
 def changes(ledger: bytes, backups: Iterable[BackupInfo], *, now: datetime) -> tuple[PastChange, ...]:
     """The newest first."""
+    # By time, for neither names the other: a change writes its ledger lines and its backup with one `now`.
     # The ledger's times have no microseconds.
     commands = {each.time.replace(microsecond=0): each.command for each in backups if each.time is not None}
     return tuple(islice(_changes(ledger, commands, now), _SHOWN))

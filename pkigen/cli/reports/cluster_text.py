@@ -89,6 +89,7 @@ def _waits(steps: Sequence[ClusterStep]) -> Iterator[bool]:
 
 def _place(steps: Sequence[ClusterStep]) -> str:
     """Where the commands run, if not here."""
+    # All steps of one change run at the same place: that of the kubeconfig that they need.
     node = steps[0].node
     return "" if node is None else f" on {node}, which alone has the key, with {layout.ADDONS}/ copied there"
 

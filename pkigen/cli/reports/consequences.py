@@ -34,9 +34,12 @@ def kind_of(row: StatusRow) -> CertificateKind | None:
         return PROXY
     if row.name in _KINDS:
         return _KINDS[row.name]
+    # Of nodes that pkigen did not make: the kubelet renews these itself, and names the files by the time
+    # (client-go util/certificate `fileStore`, `filename`).
     own = _OWN_KUBELET.search(row.path)
     if own is not None:
         return _KINDS["kubelet.conf" if own[1] == "client" else "kubelet-serving"]
+    # kubeadm's layout below any pki directory, such as `etcd/server`, which is another kind than `server`.
     stem = row.path.rpartition("/pki/")[2].removesuffix(".crt")
     name = row.path.rpartition("/")[2]
     return _STEMS.get(stem) or _KINDS.get(name) or _by_subject(row)
@@ -58,6 +61,7 @@ def stops(row: StatusRow) -> str:
     """What stops when it ends."""
     if not row.is_certificate:
         return _ACCOUNT
+    # Nothing is presented with these generations, so that nothing breaks when one ends.
     other = row.id.removesuffix(Slot.NEXT).removesuffix(Slot.PREVIOUS)
     if other != row.id and other in _KINDS:
         return _TRUSTED_ONLY

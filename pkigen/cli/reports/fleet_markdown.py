@@ -87,6 +87,7 @@ def _plans(document: FleetPlan, *, room: int | None) -> Iterator[str]:
     """The plans, each folded away; those for which a comment has no room are counted."""
     left, omitted = room, 0
     for cluster in document.clusters():
+        # Read back one at a time from the file: all plans of a fleet at once may not fit into memory.
         text = plan_markdown(PlanDocument.of(cluster["plan"]), full=room is None)
         # One that follows may be shorter.
         if left is not None and len(text) > left:

@@ -119,6 +119,7 @@ def metrics(text: str) -> Iterator[tuple[str, str]]:
     """What one cluster's metrics are in parts: the lines that head each, and its samples."""
     heading, samples = "", ""
     for line in text.splitlines(keepends=True):
+        # `gauge` begins every metric with HELP, so that it separates them.
         if line.startswith("# HELP "):
             if heading:
                 yield heading, samples

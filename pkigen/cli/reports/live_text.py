@@ -69,6 +69,7 @@ def _endpoints(live: Live, width: int | None) -> Iterator[Line]:
         )
         for each in live.seen
     )
+    # One tone for each block: a row may take several lines on a narrow terminal.
     tones = (Tone.TITLE, *(_TONES[each.sight] for each in live.seen))
     for tone, block in zip(tones, blocks(header, rows, width=width), strict=True):
         yield from (Line(each, tone) for each in block)

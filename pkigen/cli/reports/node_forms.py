@@ -66,6 +66,8 @@ def ansible_inventory(cluster: ClusterSpec, root: str) -> dict[str, Any]:
                 for node in content
             }
         },
+        # Below one group of its own, so that the inventory can be combined with others without mixing their
+        # hosts.
         "all": {"children": ["pkigen"]},
         "pkigen": {
             "children": [f"pkigen_{name}" for name in groups],

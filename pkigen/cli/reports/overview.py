@@ -180,6 +180,7 @@ def _trusts(examined: Examined) -> Iterator[Trust]:
     found: dict[str, dict[tuple[str, str], dict[str, None]]] = {}
     for connection in examined.graph.connections:
         for shown in connection.presentations:
+            # What a server shows, its client judges, and the other way round.
             judge = connection.client if shown.shown_by == _SERVER else connection.server
             key = (judge.component.partition(",")[0], bundle_name(shown.bundle))
             for ca in shown.anchors:
@@ -290,6 +291,8 @@ def page(found: Sequence[Examined], failures: Sequence[tuple[str, str]], *, now:
         failures: What could not be read, and why.
         now: The moment that counts.
     """
+    # Numbered before they are sorted, which moves no anchor: ids within a page must be unique, and names of
+    # clusters need not be.
     told = [overview(each, anchor=f"c{number}") for number, each in enumerate(found)]
     told.sort(key=lambda each: each.verdict.level.rank)
     alone = told[0].examined if len(told) == 1 and not failures else None

@@ -26,6 +26,7 @@ def trusted(markup: str) -> Markup:
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
+        # A name that no value has would be nothing on the page, where nobody would miss it.
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,

@@ -75,6 +75,7 @@ def folded(actions: Iterable[PlannedAction]) -> tuple[Entry, ...]:
         places = nodes.setdefault(key, [])
         if action.node is not None:
             places.append(action.node)
+    # Both enums are declared in the order in which a reader wants to see them.
     verbs, parts = list(Verb), list(Part)
     entries = (
         Entry(verb=verb, part=part, name=name, reason=reason, what=what, diff=diff, nodes=tuple(places))
@@ -135,4 +136,5 @@ def _what(action: PlannedAction) -> str:
 
 
 def _without_node(text: str, node: str | None) -> str:
+    # What is the same on many nodes folds only where no text names one of them.
     return text if node is None else text.replace(f"{NODES}/{node}/", "/")

@@ -97,6 +97,7 @@ def compact(plan: PlanDocument) -> tuple[tuple[Entry, ...], tuple[Count, ...]]:
     """The changes that are listed, and of those that are too many, how many there are."""
     listed: list[Entry] = []
     numbers: list[Count] = []
+    # Verb by verb: what is removed stays listed one by one, also beside a thousand renewals.
     for verb in Verb:
         actions = [action for action in (*plan.actions, *plan.awaited) if action.action is verb]
         entries = folded(actions)
@@ -178,6 +179,7 @@ def _table(numbers: tuple[Count, ...]) -> Iterator[Line]:
 def _short_diffs(entries: Iterable[Entry]) -> Iterator[Line]:
     """What changes in files, as far as it fits: without context."""
     diffs = [entry for entry in entries if entry.diff]
+    # All or none: some of the diffs would look like all of them.
     fits = sum(len(list(changed_lines(entry.diff))) for entry in diffs) <= _MOST_DIFF
     for entry in diffs if fits else ():
         yield Line(f"{entry.place}:", Tone.TITLE)
@@ -192,6 +194,7 @@ def _full(plan: PlanDocument) -> Iterator[Line]:
     for action in (*plan.actions, *plan.awaited):
         by_place.setdefault(action.node, []).append(action)
     parts = list(Part)
+    # The cluster's own objects first, which those of nodes follow from; nodes stay in the inventory's order.
     for node in sorted(by_place, key=lambda each: each is not None):
         yield Line(f"{node or 'the cluster'}:", Tone.TITLE)
         for action in sorted(by_place[node], key=lambda each: parts.index(each.part)):

@@ -93,6 +93,7 @@ def _head(plan: PlanDocument) -> Iterator[str]:
     yield f"### Plan for cluster {code(plan.cluster)}: {summary(plan)}"
     if plan.risks or plan.authority.is_new:
         yield ""
+        # GitHub draws it as an alert; elsewhere it stays a quotation that can be read.
         yield "> [!CAUTION]"
     if plan.authority.is_new:
         # Two blanks at its end break the line within the quotation.
@@ -143,6 +144,7 @@ def _diffs(entries: Iterable[Entry], *, room: int | None) -> Iterator[str]:
         yield from (
             "<details><summary>Diff</summary>",
             "",
+            # Below the summary, not within it: HTML in a summary would need other escapes than Markdown's.
             code(entry.place),
             "",
             *block,

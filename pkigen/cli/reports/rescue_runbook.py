@@ -173,6 +173,8 @@ class _RescueRunbook:
         lines = ["Clients, last of all"]
         if self._spec.runtime is Runtime.SYSTEMD:
             lines.append("kube-proxy, on every node: systemctl restart kube-proxy")
+        # Of system:masters, which RBAC does not judge: the binding that admin.conf gets its rights from may
+        # be among what is applied (kubeadm phases/kubeconfig `EnsureAdminClusterRoleBinding`).
         admin = f"nodes/{self._cluster.control_plane[0].name}{KUBERNETES_DIRECTORY}/super-admin.conf"
         lines += [
             f"RBAC: kubectl --kubeconfig {self._quoted(admin)} apply -f {self._quoted('addons/')}",
@@ -180,6 +182,7 @@ class _RescueRunbook:
             f"people: distribute {self._quoted('users')}/*.conf again, and every admin.conf that was copied",
             "Pods: those that read the CA or their token at start only must start again: `kubectl rollout",
             "restart`, beginning with the network plugin and kube-proxy",
+            # A CA that was revived has a new certificate, and `kubeadm join` trusts the one in there.
             "joining nodes: kube-public/cluster-info contains the CA certificate too: write it again",
             f"proof: pkigen verify --live {dir_option(self._directory)}",
             "then: make a new rescue kit (`pkigen airgap bundle create --rescue`), and put",

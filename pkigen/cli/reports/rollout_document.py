@@ -20,6 +20,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class Piece(BaseModel):
     """A part of a document."""
 
+    # Unknown fields are ignored, pydantic's default: a newer pkigen may have added some. Building the
+    # validators takes longer than most commands do, and most need few of them (`defer_build`).
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, defer_build=True)
 
 

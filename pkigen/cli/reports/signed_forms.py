@@ -61,6 +61,8 @@ def prometheus(signed: Sequence[SignedCertificate], *, cluster: str) -> str:
     samples = [
         (
             labels_text(
+                # In decimal, as x509-certificate-exporter gives serial numbers: its queries then find these,
+                # too.
                 {"cluster": cluster, "subject_CN": each.user, "serial_number": str(int(each.serial, 16))}
             ),
             int(each.expires.timestamp()),

@@ -104,6 +104,7 @@ def _with_revocation(row: StatusRow, inventory: Inventory) -> StatusRow:
     if row.certificate is None or not inventory.revocations.active:
         return row
     credential = CredentialId.of_certificate(fingerprint(row.certificate))
+    # By the certificate, not by the user: a certificate that was issued after a revocation passes.
     found = [each for each in inventory.revocations.active if each.credential == credential]
     reasons = (*row.reasons, *(str(Reason.REVOKED) for _ in found))
     return replace(

@@ -138,6 +138,7 @@ def prometheus(found: Iterable[StatusRow], *, cluster: str, now: datetime, root:
         *_token_gauge([row for row in all_rows if not row.is_certificate], places),
         *_reading_gauges(all_rows, now, places),
     ]
+    # The last line has to end, too (Prometheus text format 0.0.4).
     return "\n".join(lines) + "\n"
 
 
@@ -210,6 +211,7 @@ def calendar(found: Iterable[StatusRow], *, cluster: str, now: datetime) -> str:
         if row.effective is not None:
             lines += _event(row, row.effective, cluster, now)
     lines.append("END:VCALENDAR")
+    # CRLF on every line, whatever the system has (RFC 5545 3.1).
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
 
 
@@ -264,6 +266,8 @@ def _value(metric: str, certificate: x509.Certificate, now: datetime) -> int:
         case "x509_cert_valid_since_seconds":
             return int((now - begin).total_seconds())
         case _:
+            # At its NotAfter a certificate is still valid (RFC 5280 4.1.2.5: from notBefore through notAfter,
+            # inclusive).
             return int(now > end)
 
 
@@ -293,4 +297,5 @@ def labels_text(labels: dict[str, str]) -> str:
 
 
 def _quoted(value: str) -> str:
+    # The backslash first, or it would escape the escapes (text format 0.0.4, label values).
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -138,6 +138,7 @@ def _advice(each: Action) -> dict[str, Any]:
 def bound(content: dict[str, Any]) -> dict[str, Any]:
     """A plan with the digest over everything else in it."""
     rest = {key: value for key, value in content.items() if key != "digest"}
+    # Sorted: a plan that is read from a file may have its fields in another order.
     digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
     return {**content, "digest": digest}
 

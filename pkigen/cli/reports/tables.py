@@ -45,6 +45,7 @@ def blocks(
     """
     lines = [tuple(header), *(tuple(map(printable, row)) for row in rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    # Down to 1: the first column names the row, and stays.
     order = [header.index(name) for name in narrow] or list(range(len(header) - 1, 0, -1))
     below = _moved(widths, width, order)
     beside = [column for column in range(len(header)) if column not in below]

@@ -68,6 +68,7 @@ def _cut(name: str) -> str:
 def bar(life: Life, over: Axis, *, now: datetime, columns: int) -> str:
     """The life in block characters: lived, to come, the window of renewal, and today."""
     step = (over.end - over.start) / columns
+    # By the middle of each cell, so that a bar is rounded to the nearest cell at both ends.
     cells = [_cell(life, over.start + step * (number + 0.5), now) for number in range(columns)]
     today = min(int(over.share(now) * columns), columns - 1)
     cells[today] = _TODAY

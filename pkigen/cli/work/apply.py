@@ -57,6 +57,8 @@ def told_apart(files: Sequence[Path]) -> tuple[Path | None, Path | None]:
     """
     plans = [each for each in files if is_saved_plan(each)]
     specs = [each for each in files if each not in plans]
+    # A damaged plan is none by its beginning: taken for one by its place, `SavedPlan.read` says what is
+    # wrong.
     if not plans:
         specs, plans = specs[:1], specs[1:]
     if len(specs) > 1 or len(plans) > 1:

@@ -80,6 +80,7 @@ def sign_all(
         write_file(target, answers.file, mode=0o644)
         say_line(f"answer: {target}, for {counted(len(good), 'site')}, signed by {key}")
         note(f"next: carry {target} to the sites; there: `pkigen fleet accept FLEET {quoted(target.name)}`")
+    # After the answers are written: a site that was refused keeps no other from its certificates.
     require_all(found, again=f"pkigen airgap authority sign {request} --spec {fleet.place}")
     return {
         "apiVersion": API_VERSION,

@@ -125,6 +125,8 @@ def sign_request(
                 authority=opened,
                 store=store,
                 pin=pinned,
+                # An offline authority's directory is not sealed: what keeps it safe is that its machine is
+                # never connected.
                 tools=session.tools(PlainVault()),
             )
     write_file(target, file, mode=0o644)

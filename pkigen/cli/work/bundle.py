@@ -34,6 +34,7 @@ def pack_all(
     files: list[tuple[Label, Path, int]] = []
     with session.reading() as store:
         session = session.at(store)
+        # A bundle of a tree that does not match its spec would install what the next `apply` takes back.
         require_settled(session.plan(store), root=session.root, words=session.words)
         key = bundle_key(session.opened(store))
         chosen = _enrolled(session, store, chosen, named=named)

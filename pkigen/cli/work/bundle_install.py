@@ -38,6 +38,7 @@ def install_bundle(visit: Visit, *, yes: bool) -> dict[str, Any]:
         bundle, changes = visit.changes(carried, store, installed)
         left = strangers(bundle.manifest, store, installed)
     say_all(changes_text(changes, left))
+    # Said, not refused: trees are installed as somebody else on images and in tests.
     if os.geteuid() != 0:
         note("note: not run as root: you will own the files; on a running node root must own them")
     if not yes and not agreed("install this?"):
@@ -85,6 +86,7 @@ def go_back(place: BundleHost, backup: str | None, *, yes: bool, force: bool) ->
         raise PkigenError("not rolled back", hint="nothing was changed")
     with changing(system, root, "bundle rollback") as store:
         _say_recovery(store)
+        # What was agreed to was planned without the lock: with another plan the agreement is void.
         if plan_going_back(store, backup) != planned:
             raise PkigenError("not rolled back: the node was changed meanwhile", hint="run the command again")
         left = roll_back(planned, store)

@@ -19,6 +19,7 @@ def require_no_cluster_key(request: Request, context: typer.Context, directory: 
     """Refuse a key of the cluster's, as far as a cluster is known: nobody needs one for this command."""
     try:
         session = open_record(context, None, directory, reports_only=True)
+    # Requests are often made on a workstation that has no cluster's directory.
     except NoClusterError:
         return
     with session.reading() as store:

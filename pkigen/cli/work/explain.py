@@ -50,6 +50,7 @@ def message_text(text: str) -> str:
     """A message as an argument, or from standard input for `-`."""
     if text != "-":
         return text
+    # What was copied from a terminal may hold anything; the wordings that are looked for are ASCII.
     return read_bounded(Path("-"), limit=LARGEST_REQUEST).decode("utf-8", "replace")
 
 

@@ -17,6 +17,7 @@ def write_exported(files: tuple[ExportedFile, ...], target: Path) -> None:
         make_directory((target / each.path).parent)
     write_all_new(
         *(
+            # PEM, base64 and YAML of these alone: anything else would be a mistake that should show.
             (target / each.path, each.content.decode("ascii"), 0o600 if each.is_secret else 0o644)
             for each in files
         )

@@ -27,6 +27,8 @@ def change(run: changes.Run, verb: str, *, yes: bool, output: Format) -> None:
     if yes:
         changes.carry_out(run, None, verb=verb, output=output)
         return
+    # The plan that is shown is kept, and each cluster is changed by its part of it: what has moved in between
+    # is refused there, as with a saved one.
     with changes.proposed_by(run) as proposed:
         changes.show(run, proposed, PlanFormat.TEXT, full=False, aside=output is not Format.TEXT)
         changes.ask(proposed.document, yes=False)

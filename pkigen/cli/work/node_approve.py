@@ -73,6 +73,7 @@ def agreed_plan(
     """What is to be issued, once somebody has seen all of it and said yes."""
     items = certificates_for(petitions, session.inventory)
     plan = session.plan(store, Selection(requested=frozenset(items)))
+    # What is agreed to is a list of certificates: another change in the same plan would not be on it.
     require_nothing_else(plan, items, root=session.root, words=session.words)
     say(listed(items.values(), plan, width=width()))
     say(keys_listed({identifier: reviewed.keys[identifier] for identifier in items}))

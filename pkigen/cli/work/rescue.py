@@ -89,6 +89,8 @@ def from_kit(
         f"serial {kit.label.serial}: it does not contain what was issued or rotated later"
     )
     overrides = root / KIT_TEMPLATES
+    # By its lock file: what is recovered is the cluster as it was made last, not as its spec was edited
+    # since.
     return open_directory(system, root, templates=overrides if overrides.is_dir() else None)
 
 

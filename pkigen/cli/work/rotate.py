@@ -72,6 +72,7 @@ def _take(
     if options.runbook is not None:
         session.require_nodes("a runbook is")
     with session.writing(wanted.words) as store:
+        # Even for a proof, which issues the certificates of the next step in memory.
         require_private_files(store, session.inventory)
         proposed = propose(session.planner, store, wanted, dial=session.system.dial)
         # Before all else: a step that is taken already has no plan to prove, compare or save.

@@ -68,6 +68,8 @@ def _in_cluster(session: Session, store: Store, planned: Rollback) -> tuple[tupl
     """What the changes asked for in the cluster, and whether somebody has said since that it was done."""
     before = RestoredView(store, planned)
     paths = [each.id for each in planned.undoes if each.id.startswith(f"{layout.ADDONS}/")]
+    # What the manifests were before the change is in its backup; what they are now, on disk. The difference
+    # is what had to be done in the cluster.
     given = {path: tuple(filter(None, (content_at(before, path),))) for path in paths}
     lock = read_lock(before)
     with suppress(PkigenError):  # an older pkigen's spec

@@ -28,6 +28,7 @@ def require_places(out: Path | None, kubeconfig: Path | None, key_path: str | No
         raise UsageError(
             "--key-path can only be used with --kubeconfig", hint="the kubeconfig names the owner's key file"
         )
+    # The second would replace the first, and the certificate is in no other file.
     if out is not None and out == kubeconfig:
         raise UsageError("--out and --kubeconfig are the same file")
     require_writable(*(path for path in (out, kubeconfig) if path is not None))
