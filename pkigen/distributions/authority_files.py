@@ -100,6 +100,7 @@ def read_authority(
     """
     _require_carried(inventory, overlaps)
     # The one that signs first.
+    # Private keys of both, for k3s verifies by its file of private keys, too (service.key).
     keys = [_signing_key(reader, slot) for slot in inventory.rotations.slots(SA)]
     return AuthorityFiles(
         name=name,
@@ -113,6 +114,7 @@ def read_authority(
 def _require_carried(inventory: Inventory, overlaps: frozenset[str]) -> None:
     """Refuse a moment at which half of what is trusted would be left behind."""
     for identifier in (*map(ca_id, inventory.authorities), SA):
+        # Asked of etcd's CA only where it is the cluster's own: `authorities` leaves an external one out.
         phase = inventory.rotations.phase(identifier)
         if phase is not Phase.STABLE and identifier not in overlaps:
             raise AuthorityError(
@@ -134,12 +136,15 @@ def _ca(reader: Reader, inventory: Inventory, ca: CA, *, now: datetime) -> CAFil
         cross=_pem(found.cross),
         other=_pem(found.other),
         key=private_pem(load_issuer(reader, ca, found).key),
+        # k3s and k8s-snap go on signing with it for servers; other forms leave it behind.
         other_key=_previous_key(reader, ca),
     )
 
 
 def _previous_key(reader: Reader, ca: CA) -> bytes:
     path = ca_location(ca, Slot.PREVIOUS).key
+    # Missing is no error: to trust the CA before, its certificate is enough, and a brought one may have no
+    # key here.
     content = content_at(reader, path)
     return private_pem(_private(content, path)) if content is not None else b""
 

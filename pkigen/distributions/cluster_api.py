@@ -43,15 +43,20 @@ def secrets(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
     # The one that signs; the public halves of both judge tokens.
     pairs[_TOKENS] = (b"".join(authority.sa_public), authority.sa_keys[0])
     if authority.external_etcd is not None:
+        # Takes the place of the cluster's own etcd CA: a control plane provider reads one Secret of this
+        # name.
         pairs[_SUFFIXES[CA.ETCD]] = (authority.external_etcd.ca, b"")
         pairs[_ETCD_CLIENT] = (authority.external_etcd.certificate, authority.external_etcd.key)
     texts = (_secret(authority, suffix, *each) for suffix, each in pairs.items())
+    # One file with several documents, which one `kubectl apply` takes.
     content = "---\n".join(texts).encode()
     return (ExportedFile(path=f"{authority.name}-secrets.yaml", content=content, is_secret=True),)
 
 
 def _secret(authority: AuthorityFiles, suffix: str, certificate: bytes, key: bytes) -> str:
     name = authority.name
+    # No `tls.key` rather than an empty one: that of an external etcd's CA is not needed, and an empty one
+    # would be read as a damaged key.
     data = {_CERTIFICATE: base64_text(certificate), **({_KEY: base64_text(key)} if key else {})}
     return dump(
         {
@@ -98,6 +103,7 @@ def _purpose(document: Document) -> Iterator[tuple[str, str]]:
     for purpose in _PURPOSES:
         cluster = name.removesuffix(f"-{purpose}")
         label = document.text("metadata", "labels", _LABEL)
+        # A Secret may end so by chance, as one called `prod-db-ca` of the cluster prod does: its label tells.
         if document.text("kind") == "Secret" and cluster != name and label in {"", cluster}:
             yield cluster, purpose
             return
@@ -126,12 +132,15 @@ def _data(own: Mapping[str, Document], purpose: str, key: str) -> bytes:
     document = own.get(purpose)
     if document is None:
         return b""
+    # The API server merges `stringData` into `data` and never gives it back; files that were written by hand
+    # have it.
     return document.decoded("data", key) or document.text("stringData", key).encode()
 
 
 def _pair(own: Mapping[str, Document], purpose: str) -> tuple[CAPair, ...]:
     """A CA that is the cluster's own; that of an external etcd is there without its key."""
     certificate, key = _data(own, purpose, _CERTIFICATE), _data(own, purpose, _KEY)
+    # A Kubernetes or front proxy CA without its key stays: `imported` says that its key is missing.
     if not certificate or (purpose == _SUFFIXES[CA.ETCD] and not key):
         return ()
     document = own[purpose]
@@ -155,6 +164,7 @@ def _endpoint(document: Document, name: str) -> str:
         return ""
     host = document.text("spec", "controlPlaneEndpoint", "host")
     port = document.number("spec", "controlPlaneEndpoint", "port")
+    # Without both the endpoint has not been set yet, by a person or by the infrastructure provider.
     return f"{f'[{host}]' if ':' in host else host}:{port}" if host and port else ""
 
 
@@ -165,6 +175,8 @@ def _server(own: Mapping[str, Document]) -> str:
         return ""
     try:
         config = kubeconfigs.load(data, PurePath(_KUBECONFIG))
+    # The endpoint is a convenience: a kubeconfig that cannot be read must not keep the CAs from being taken
+    # over.
     except AccessError:
         return ""
     servers = (each.text("server") for each in config.entries[kubeconfigs.Section.CLUSTER].values())

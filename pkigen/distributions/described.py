@@ -38,6 +38,7 @@ def described(
     """
     unknown = tuple(_unknown(found, taken))
     head = _HEAD.format(distribution=distribution) + "".join(f"# Not known: {each}.\n" for each in unknown)
+    # Loaded from its text, not made beside it, so that what is written is what was validated.
     text = head + dump(_content(found, taken))
     return text, load_text(text.encode(), file=_FILE, kinds=CERTIFICATES), unknown
 
@@ -45,12 +46,15 @@ def described(
 def _content(found: FoundAuthority, taken: ImportedAuthority) -> dict[str, Value]:
     spec: dict[str, Value] = {
         "kubernetesVersion": found.version or f"v1.{NEWEST_RELEASED}.0",
+        # The nodes' files stay the distribution's: nothing is rendered for them, whatever versions pkigen
+        # knows.
         "manage": [],
         "nodes": [],
     }
     if found.endpoint:
         spec["controlPlaneEndpoint"] = found.endpoint
     certificates: dict[str, Value] = {}
+    # ECDSA P-256 is what the spec means by default; an algorithm that pkigen does not make cannot be named.
     if taken.algorithm not in {None, KeyAlgorithm.ECDSA_P256}:
         certificates["keyAlgorithm"] = str(taken.algorithm)
     if not taken.keys_are_here:
@@ -58,6 +62,7 @@ def _content(found: FoundAuthority, taken: ImportedAuthority) -> dict[str, Value
     if certificates:
         spec["certificates"] = certificates
     if CA.ETCD not in taken.cas:
+        # No endpoints: no API server flags are rendered from them here.
         spec["etcd"] = {"external": {"endpoints": []}}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": found.name or _NAME}, "spec": spec}
 

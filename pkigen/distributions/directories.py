@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pkigen.distributions.found import CAPair, Directory, Source
 
 _NAMES: Final = {CA.KUBERNETES: "ca", CA.ETCD: "etcd/ca", CA.FRONT_PROXY: "front-proxy-ca"}
+# Not `ca.crt`, which lies in many directories of a node: the one with the other CAs is meant.
 _MARKS: Final = ("front-proxy-ca.crt", layout.SA_PRIVATE_KEY)
 _ETCD: Final = ("ca.pem", "ca-key.pem")
 _SERVICE_KEY: Final = "service.key"
@@ -68,6 +69,8 @@ def kubespray(authority: AuthorityFiles) -> tuple[ExportedFile, ...]:
         *(
             ExportedFile(path=f"{above}/{each.path}", content=each.content, is_secret=each.is_secret)
             for each in kubeadm_names(authority)
+            # etcd's CA goes by Kubespray's own names and below another root; kubeadm's name for it would be a
+            # stray key.
             if not each.path.startswith("etcd/")
         ),
         *_kubespray_etcd(etcd),
@@ -85,6 +88,7 @@ def read_kubespray(source: Source) -> FoundAuthority:
     """Both directories, read; a cluster whose etcd kubeadm runs has that CA under kubeadm's name."""
     place = source.directory(*_MARKS)
     cas = {ca: place.pair(f"{name}.crt", f"{name}.key") for ca, name in _NAMES.items()}
+    # Asked first, because `Source.directory` refuses where a mark is not there.
     if any(path.endswith(f"/{_ETCD[0]}") or path == _ETCD[0] for path in source.files):
         cas[CA.ETCD] = source.directory(_ETCD[0]).pair(*_ETCD)
     return _of_kubeadm(place, cas)

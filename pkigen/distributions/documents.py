@@ -55,6 +55,8 @@ class Document:
         if found is None or found.value is None:
             return b""
         try:
+            # Writers fold long lines, so that blanks go first; what else is no base64 is not passed over, as
+            # it would be by default, because a key that loses a character silently is another key.
             return base64.b64decode("".join(self.text(*keys).split()), validate=True)
         except (binascii.Error, ValueError):
             raise AdoptionError(
@@ -69,6 +71,7 @@ def documents(source: Source) -> Iterator[Document]:
     Raises:
         AdoptionError: A file is no YAML, or is sealed.
     """
+    # Sorted, so that the same files give the same answer, whatever order a tar has them in.
     for file, content in sorted(source.files.items()):
         try:
             found, problems = read_documents(content, file=file)
@@ -89,6 +92,7 @@ def _below(node: YAMLNode, file: str) -> Iterator[Document]:
             f"{file} is sealed by SOPS",
             hint=f"`sops decrypt {file} | pkigen adopt --from … -`: then nothing that is open is on a disk",
         )
+    # `kubectl get -o yaml` prints a List, whose kind nobody asks here.
     items = child(node, "items")
     if isinstance(items, SequenceNode):
         for each in items.items:

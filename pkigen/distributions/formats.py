@@ -36,6 +36,7 @@ class FormatRow:
     read: Callable[[Source], FoundAuthority]
     next_step: str
     needs_etcd: bool = True
+    # Every form but k8s-snap's has room for several keys that judge tokens.
     overlaps: frozenset[str] = frozenset({SA})
     takes_base: bool = False
     takes_etcd: bool = False
@@ -56,6 +57,8 @@ _SECRETS: Final = FormatRow(
     needs_etcd=False,
     takes_etcd=True,
 )
+# Before the first start k3s takes what lies in server/tls for its own; later only `rotate-ca` may replace it,
+# which also tells the other servers by the datastore.
 _RANCHER: Final = (
     "before the first start, copy {out}/tls to /var/lib/rancher/{program}/server/tls of the first server; "
     "on a running one, `{program} certificate rotate-ca --path {out}`"

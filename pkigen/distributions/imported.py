@@ -77,6 +77,8 @@ def _keys_are_here(generations: Mapping[CA, _Generations]) -> bool:
         raise AdoptionError(
             "the cluster's own CA is not among these files", hint="add its certificate and key"
         )
+    # A spec says for all CAs together where their keys are (`certificates.caKeys`): some here and some
+    # elsewhere cannot be said.
     lacking = [each for each in generations.values() if not each.pair.key]
     if lacking and len(lacking) != len(generations):
         raise AdoptionError(
@@ -101,6 +103,7 @@ class _Generations:
         self._certificates = _certificates(self.pair)
         self.signer, self._cross = _signer(self.pair, self._certificates)
         self._chain = _chain(self.signer, self._certificates)
+        # By key, not by bytes: the same CA may have other certificates beside it in the other file.
         self._second = next((each for each in pairs[1:] if not self._is_the_same(each)), None)
         self._before = self._other_generation()
 
@@ -114,6 +117,8 @@ class _Generations:
         if self._second is not None:
             certificates = _certificates(self._second)
             return _chain(_signer(self._second, certificates)[0], certificates)
+        # A second certificate of a key that is in the chain is no other CA: it is the cross certificate, or a
+        # renewed one.
         keys = {public_der(each.public_key()) for each in self._chain}
         others = [each for each in self._certificates if public_der(each.public_key()) not in keys]
         if not others:
@@ -176,6 +181,7 @@ def _certificates(pair: CAPair) -> tuple[x509.Certificate, ...]:
         raise AdoptionError(f"{pair.place} {content.faults[0]}", hint="copy it again")
     if not content.certificates:
         raise AdoptionError(f"{pair.place} holds no certificate", hint="give it as PEM")
+    # Once each: `cat` of two bundles repeats what they have in common, and that is no third generation.
     return tuple(dict.fromkeys(content.certificates))
 
 
@@ -208,6 +214,7 @@ def _chain(
     among = sorted(certificates, key=lambda each: not is_self_issued(each))
     while not is_self_issued(chain[-1]):
         above = next((each for each in among if has_signed(each, chain[-1])), None)
+        # Two CAs that have certified each other are a circle without a root.
         if above is None or above in chain:
             break
         chain.append(above)
@@ -255,6 +262,8 @@ def _token_keys(found: FoundAuthority) -> Iterator[Import]:
         )
     known = by_identity.keys()
     accepted = set(read_pem(found.sa_public).token_keys)
+    # A public key alone verifies tokens, but pkigen keeps each generation with its private half, so that
+    # `rotate sa` can go back to it.
     if accepted - known:
         raise AdoptionError(
             f"tokens of {len(accepted)} keys are accepted, and only {len(accepted & known)} of them are here",

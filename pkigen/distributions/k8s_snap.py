@@ -49,6 +49,8 @@ def _signing(ca: CA, files: CAFiles) -> tuple[tuple[bytes, bytes], tuple[bytes, 
     own = (files.certificate, files.key)
     if not files.other:
         return own, own
+    # Two CAs with both keys and no cross certificate are those of servers and clients, adopted side by side;
+    # the rest is a rotation.
     if files.cross or not files.other_key:
         raise AuthorityError(
             f"{ca_id(ca)} is being rotated, and this form has no place for both generations",
@@ -65,6 +67,7 @@ def read_bootstrap_file(source: Source) -> FoundAuthority:
     """
     for document in documents(source):
         cas = {ca: _pairs(document, names) for ca, names in _NAMES.items()}
+        # The file may have other documents beside the bootstrap configuration.
         if cas[CA.KUBERNETES]:
             return FoundAuthority(
                 cas=cas,

@@ -29,10 +29,13 @@ def sealed(
     if not file.is_secret:
         return file
     if not file.path.endswith(".yaml"):
+        # Armored, so that it may be pasted and mailed like the PEM that it holds.
         content = armored(close_for(recipients, file.content))
+        # No secret any more: sealed files may be in Git, and readable.
         return ExportedFile(path=f"{file.path}.age", content=content.encode(), is_secret=False)
     nodes, _ = read_documents(file.content, file=file.path)
     values = [each.value for each in nodes if isinstance(each, MappingNode)]
+    # Talos' and k8s-snap's files are no Kubernetes objects: there every value is sealed.
     is_of_secrets = all(each.get("kind") == "Secret" for each in values)
     found = sealed_documents(
         values, recipients, only=_OF_SECRETS if is_of_secrets else "", now=now, entropy=entropy

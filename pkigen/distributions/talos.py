@@ -49,7 +49,7 @@ _SETTINGS: Final = (
 )
 _OPTIONAL: Final = frozenset({"aescbcencryptionsecret", "secretboxencryptionsecret"})
 _SECRET: Final = 32  # in bytes: DefaultClusterIDSize, DefaultClusterSecretSize, and a key of secretbox
-_SERIAL: Final = 20  # in bytes
+_SERIAL: Final = 20  # in bytes, the most that RFC 5280 4.1.2.2 allows
 _VALIDITY: Final = timedelta(hours=87600)  # CAValidityTime
 _FILE: Final = "secrets.yaml"
 
@@ -71,6 +71,7 @@ def secrets_file(authority: AuthorityFiles, means: ExportMeans) -> tuple[Exporte
         _NAMES[ca]: {_CERTIFICATE: base64_text(files.certificate), _KEY: base64_text(files.key)}
         for ca, files in authority.cas.items()
     }
+    # The file has room for one; what judges tokens beside it goes into the patches.
     certs[_TOKENS] = {_KEY: base64_text(authority.sa_keys[0])}
     certs[_OWN] = _made_ca(means) if document is None else _kept_ca(document)
     content = "".join(_lines(sections, dict(sorted(certs.items()))))
@@ -101,6 +102,7 @@ def _made(means: ExportMeans) -> Sections:
     entropy = means.entropy
     return {
         "cluster": {
+            # URL-safe, where the secret is plain base64, as Talos' own generator writes them.
             "id": base64.urlsafe_b64encode(entropy(_SECRET)).decode("ascii"),
             "secret": base64_text(entropy(_SECRET)),
         },
@@ -118,6 +120,7 @@ def _made_ca(means: ExportMeans) -> dict[str, str]:
         means.entropy(SEED),
         means.entropy(_SERIAL),
         organization="talos",
+        # X.509 has whole seconds; with a fraction it would begin later than it says.
         now=means.now.replace(microsecond=0),
         validity=_VALIDITY,
     )
@@ -126,10 +129,12 @@ def _made_ca(means: ExportMeans) -> dict[str, str]:
 
 def _kept(document: Document) -> Sections:
     sections: Sections = {}
+    # In Talos' order, so that the file that is written differs from the base in `certs` alone.
     for section, name in _SETTINGS:
         value = document.text(section, name)
         if value:
             sections.setdefault(section, {})[name] = value
+        # Made anew it would cut the running nodes off: each of these is in their machine configurations.
         elif name not in _OPTIONAL:
             raise AdoptionError(
                 f"{document.file} has no {section}.{name}", hint="give a whole secrets.yaml with --base"
@@ -149,6 +154,8 @@ def _kept_ca(document: Document) -> dict[str, str]:
 
 def _bundle(source: Source) -> Document:
     for document in documents(source):
+        # Machine configurations have CAs under other names, and no private key on workers: `talosctl` makes
+        # the bundle.
         if document.mapping("certs"):
             return document
     raise AdoptionError(
@@ -173,6 +180,8 @@ def _patches(authority: AuthorityFiles) -> Iterator[ExportedFile]:
         keys = [each.decode() for each in authority.sa_public]
         found.append(_document("KubeServiceAccountConfig", {"accepted": {"publicKeys": keys}}))
     if found:
+        # Two forms of the same: newer releases read the documents of their own, older ones
+        # `cluster.acceptedCAs` of v1alpha1.
         yield ExportedFile(path="accepted.yaml", content=dump_all(found).encode(), is_secret=False)
     files = overlaps.get(CA.KUBERNETES)
     if files is not None:
