@@ -56,11 +56,14 @@ class ArchiveTree:
         self._children: dict[Steps, set[str]] = {(): set()}
         self._name = name
         try:
+            # `r:` and not `r`, which would unpack by itself, and without a bound.
             with tarfile.open(fileobj=io.BytesIO(_unpacked(data, name)), mode="r:") as archive:
                 for number, member in enumerate(_members(archive)):
                     if number == _MOST_MEMBERS:
                         raise StoreError(f"{name} has more than {_MOST_MEMBERS} members")
                     self._take(archive, member)
+        # Beside its own errors `tarfile` lets those of `int` and `bytes` through, for header fields that hold
+        # no number.
         except (tarfile.TarError, EOFError, ValueError, OverflowError):
             raise StoreError(f"{name} is no tar archive, or is damaged", hint=_HINT) from None
 
@@ -84,6 +87,7 @@ class ArchiveTree:
         steps = self._steps(member.name)
         if not steps:
             return
+        # Before anything of it is remembered: an archive with a device is refused as a whole.
         kind = self._kind(member)
         # Directories on the way need no members of their own.
         for depth in range(len(steps)):

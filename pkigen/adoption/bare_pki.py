@@ -32,6 +32,7 @@ def is_bare(node: ForeignNode) -> bool:
 def bare_pkis(cluster: ForeignCluster) -> tuple[ForeignNode, ...]:
     """The sources that are no nodes, beside others that are."""
     bare = tuple(node for node in cluster.nodes if is_bare(node))
+    # Where there is nothing else, they are all that there is to examine: `verify` then takes each for a node.
     return bare if len(bare) < len(cluster.nodes) else ()
 
 

@@ -33,6 +33,8 @@ def kept_subjects(control_plane: Sequence[KnownNode]) -> dict[str, dict[str, Any
     for kind in (ADMIN, *_FLAGS):
         subjects = {subject for node in control_plane for subject in _subjects(node, kind)}
         usual = kind.subject("")
+        # Nodes that disagree are in the middle of such a change; the usual subject is what they are on their
+        # way to.
         if len(subjects) == 1 and subjects != {usual}:
             (own,) = subjects
             found[kind.name] = _override(own, usual)

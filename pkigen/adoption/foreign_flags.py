@@ -60,6 +60,8 @@ class DifferingFlags:
         for component, section in SECTIONS.items():
             common = self._common(component)
             entries = {"extraArgs": [{"name": flag.name, "value": flag.value} for flag in common]}
+            # kubeadm's types, which the spec follows, have extraVolumes for the control plane's three
+            # components only (kubeadm/v1beta4 `ControlPlaneComponent`).
             if component not in {ComponentName.ETCD, ComponentName.KUBELET}:
                 entries["extraVolumes"] = list(map(_volume, self._mounts(component)))
             yield section, {key: value for key, value in entries.items() if value}
@@ -116,6 +118,7 @@ class DifferingFlags:
         return tuple(
             Flag(name, value)
             for name in names
+            # As lists: a flag may be given several times, and the order of its values counts.
             if name not in skipped and given.values(name) != default.values(name)
             for value in given.values(name)
         )

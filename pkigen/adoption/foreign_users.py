@@ -35,6 +35,7 @@ def people(nodes: Iterable[KnownNode]) -> dict[str, FoundKubeconfig]:
             if pair is None or kubeconfig.spot.path.rpartition("/")[2] in COMPONENT_KUBECONFIGS:
                 continue
             name = subject_of(pair.certificate).common_name
+            # Components come in as system:…, and so do nodes; an administrator of kubeadm's is no person.
             if name and name not in _OWN and not name.startswith(_RESERVED):
                 # The first counts: a second kubeconfig of one person is mostly a copy of it.
                 found.setdefault(name, kubeconfig)

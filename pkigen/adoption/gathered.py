@@ -44,6 +44,7 @@ _BELOW: Final = {
 _LOOSE: Final = (".crt", ".pem", ".kubeconfig")
 _OWN: Final = frozenset({"pki.lock", ".pkigen"})
 _TARS: Final = (".tar", ".tar.gz", ".tgz")
+# Cluster, node and one directory around them: people gather into no deeper ones.
 _DEEPEST: Final = 3
 # A whole home directory or file system would take hours; what people gather has its nodes near the top.
 _MOST_DIRECTORIES: Final = 10_000
@@ -82,6 +83,7 @@ def is_foreign(path: Path) -> bool:
                 return False
             return bool(_archives(path) or node_trees(path))
         return path.is_file() and is_archive(_start(path))
+    # It answers only whether to look further; whoever then reads the path says what is wrong with it.
     except (OSError, StoreError):
         return False
 
@@ -99,6 +101,7 @@ def node_trees(path: Path) -> tuple[NodeTree, ...]:
         return archived_trees(read_whole(path), name=path.name)
     require_readable(path)
     whole = path.resolve()
+    # By the resolved path, for the links that nodes have there lead from the real root.
     if whole.parts[-2:] == _KUBERNETES:
         # From the root down, since its files name others: the kubelet's, etcd's.
         root = whole.parent.parent

@@ -73,6 +73,7 @@ def left_out(cluster: ForeignCluster, found: Iterable[Import]) -> Iterator[Spot]
     for each in found:
         place = each.path.split("/")
         # By node; what has no node is the authority's, and lies on every node.
+        # By content and not by path, for what is taken over lies under other names here.
         taken[place[1] if place[0] == layout.NODES else ""].add(each.content)
     bare = bare_pkis(cluster)
     for node in (each for each in cluster.nodes if each not in bare):

@@ -1,4 +1,4 @@
-"""Everything that the nodes of a foreign cluster have, read once; what cannot be read is said, not raised."""
+"""Everything on a foreign cluster's nodes, read once: an unreadable file is a finding, not an exception."""
 
 from __future__ import annotations
 
@@ -267,6 +267,7 @@ class _Inspection:
         """A certificate or a key of an entry: its data, or the file that it names."""
         data, file = entry.text(f"{name}-data"), entry.text(name)
         if data:
+            # Valid base64 already: `load` has refused a kubeconfig with anything else.
             content = read_pem(base64.b64decode(data))
             for fault in content.faults:
                 self._unread(spot, f"its {name}-data {fault}")
@@ -330,7 +331,9 @@ _FILE_FLAGS: Final = frozenset(
 def named_files(program: Program) -> Iterator[str]:
     """The files of trust and with secrets that a component is led to, as it knows them."""
     line = program.flags
+    # Kubernetes' programs take both spellings (component-base cli/flag `WordSepNormalizeFunc`).
     given = {flag.name.replace("_", "-") for flag in line.flags} | set(line.settings)
+    # Sorted, since the order of a set differs from run to run.
     for name in sorted(given & _FILE_FLAGS):
         # What a file of settings says has no list of values.
         yield from filter(None, line.values(name) or (line.value(name),))

@@ -103,6 +103,7 @@ class _Servers:
             return tuple(each for each in self.running if each[0] is node)
         # --bind-address is no help: mostly it stands for every address of the host.
         own = tuple(each for each in self.running if each[1].flags.value("advertise-address") == host)
+        # Any other name or address is a load balancer's, behind which each of them may answer.
         return own or (() if host in self.elsewhere else self.running)
 
 
@@ -147,6 +148,7 @@ def _serving(node: ForeignNode, program: Program, name: str) -> FoundBundle | No
 def _from_pods(cluster: ForeignCluster, running: _Running) -> Iterator[Judgement]:
     """Pods trust what a controller manager publishes, and dial the Service (kube-root-ca.crt)."""
     node, program = running
+    # client-go dials the Service's address (rest/config.go `InClusterConfig`); other clients its name.
     names = ("kubernetes.default.svc", _service_address(program.flags.value("service-cluster-ip-range")))
     for publisher, manager in cluster.running(ComponentName.CONTROLLER_MANAGER):
         trust = publisher.bundle(manager, "root-ca-file")

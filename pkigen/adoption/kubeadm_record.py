@@ -82,4 +82,6 @@ def _listed(document: Any, *keys: str) -> tuple[str, ...]:
 
 def _hours(text: str) -> str:
     """A duration as kubeadm writes it (`8760h0m0s`), as a spec has it."""
+    # Go prints all three units (time.Duration `String`); a spec that people edit has the one that says
+    # something.
     return text.replace("h0m0s", "h")

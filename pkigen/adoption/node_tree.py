@@ -151,6 +151,7 @@ class NodeTree:
     def _resolve(self, path: str) -> tuple[str, Steps, TreeEntry] | None:
         """The path without links, its place in the tree, and what stands there."""
         wanted = path
+        # Each turn follows one link, as the kernel does, which stops at 40 (path_resolution(7)).
         for _ in range(_MOST_LINKS):
             found = self._step_through(_steps(wanted))
             if found is None or not isinstance(found, str):
@@ -171,6 +172,8 @@ class NodeTree:
                 if entry is None:
                     break
                 if entry.kind is EntryKind.LINK:
+                    # `posixpath.join` drops everything before an absolute target, which is what the node's
+                    # kernel does, too.
                     parent = "/".join(("", *mapped.path, *rest[: depth - 1]))
                     return posixpath.join(parent, entry.target, *rest[depth:])
             if entry is not None:

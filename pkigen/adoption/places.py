@@ -107,6 +107,7 @@ def ca_key(node: ForeignNode, ca: CA, path: str) -> FoundFile | None:
     bundles = (node.bundle_at(path.removesuffix(".key") + ".crt"), *_bundles(node, TRUST[ca]))
     certificates = (each for found in bundles if found is not None for each in found.certificates)
     wanted = {public_der(each.public_key()) for each in certificates}
+    # By the key itself: the name of a file is only its maker's habit.
     held = (file for file, content in node.contents.items() if wanted.intersection(content.private))
     return next((node.tree.file(file) for file in sorted(held)), None)
 

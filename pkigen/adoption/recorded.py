@@ -34,6 +34,7 @@ def record_in(tree: FileTree) -> KubeadmRecord | None:
     """The same of what is read already."""
     for name in tree.names(()):
         data = tree.content((name,)) if name.endswith(_SUFFIXES) else None
+        # The word first, which spares parsing every YAML file that lies there.
         if data is not None and _MARK in data:
             try:
                 return read_record(data, file=name)

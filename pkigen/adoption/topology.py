@@ -111,6 +111,7 @@ def members_missing(cluster: ForeignCluster) -> Iterator[str]:
 
 def image_tag(image: str) -> str:
     """The tag of an image; empty where it has none, whatever port its registry has."""
+    # Without the digest, and without the registry, whose port has a colon, too.
     name = image.partition("@")[0].rpartition("/")[2]
     return name.partition(":")[2]
 
@@ -190,6 +191,7 @@ def _addresses(node: ForeignNode) -> Iterator[IPAddress]:
         yield from _of_urls(program.flags.value("advertise-client-urls"))
     for program in node.running(ComponentName.KUBELET):
         yield from _parsed(program.flags.value("node-ip"))
+        # The kubelet's serving certificate names the addresses at which API servers dial it; no flag has to.
         yield from _of_certificate(node, program.flags.value("tls-cert-file"))
 
 

@@ -34,6 +34,7 @@ def unwrapped(words: Sequence[str], components: Sequence[ComponentName]) -> list
         found = _script(found[1:])
     elif not found or posixpath.basename(found[0]) not in _OTHERS:
         return found
+    # The first word that is a component's program: what stands before it are the wrapper's own options.
     starts = (number for number, word in enumerate(found) if posixpath.basename(word) in components)
     first = next(starts, None)
     if first is None:

@@ -53,6 +53,8 @@ def key_exposed(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 def _is_meant(node: ForeignNode, file: FoundFile) -> bool:
     """Whether the group that reads it is one that a component runs as (RootlessControlPlane)."""
     groups = frozenset(gid for program in node.programs for gid in program.gids) - {0}
+    # kubeadm lets a group read sa.key, which two components share: 0640 (cmd/kubeadm/app/util/staticpod
+    # `RunComponentAsNonRoot`).
     return file.mode & _BEYOND_OWNER == _GROUP_READS and file.gid in groups
 
 
@@ -112,6 +114,7 @@ def _of_file(node: ForeignNode, file: FoundFile) -> Iterator[AuditFinding]:
         severity, what = AuditSeverity.ERROR, "others than its owner can change it"
     elif file.mode & _BEYOND_OWNER and is_manifest:
         severity, what = AuditSeverity.WARNING, "others than its owner can read it"
+    # The benchmark wants 0600 of all of these; without a secret in it, to be readable lets nobody in.
     elif file.mode & _BEYOND_OWNER and is_configuration:
         severity, what = AuditSeverity.INFORMATION, "the benchmark wants 0600; no secret is in it"
     else:
@@ -130,6 +133,8 @@ def _of_directories(node: ForeignNode) -> Iterator[AuditFinding]:
     secrets = (*node.contents, *(each.spot.path for each in node.kubeconfigs))
     paths = {posixpath.dirname(path) for path in secrets} | {MANIFESTS}
     for path in sorted(paths):
+        # Its own mode, not those above it: directories above may be closed to others and make a wide one
+        # harmless, but that is no reason to keep it wide.
         entry = node.tree.directory(path)
         if entry is not None and entry.mode & (_OTHERS_WRITE | _GROUP_WRITES):
             yield AuditFinding(

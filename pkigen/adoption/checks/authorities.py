@@ -112,6 +112,7 @@ def shared_ca(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         bundles = {
             flag: bundle
             for owner, program, flag, bundle in _trusted(cluster)
+            # On one node: two nodes with different files under one name are `trust_differs`.
             if owner is node and program.component in _SERVERS
         }
         for one, other, what, cis in _PURPOSES:
@@ -144,6 +145,8 @@ def front_proxy_names(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         names = tuple(filter(None, program.flags.value("requestheader-allowed-names").split(",")))
         if trust is None:
             continue
+        # Go on to no name at all: without names every CN passes (apiserver authentication/request/x509
+        # `verifySubject`).
         if not names:
             clients = node.bundle(program, "client-ca-file")
             shared = clients is not None and bool(_keys(clients) & _keys(trust))
@@ -177,6 +180,7 @@ def unknown_anchor(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     known = _known_authorities(cluster)
     for by, bundle in _bundles(cluster):
         subjects = {each.subject for each in bundle.certificates if public_der(each.public_key()) in known}
+        # A single CA is the cluster's, even if nothing that it has signed was copied.
         for certificate in bundle.certificates if len(bundle.certificates) > 1 else ():
             if public_der(certificate.public_key()) not in known:
                 # A CA's successor has its name.
@@ -202,6 +206,7 @@ def _bundles(cluster: ForeignCluster) -> Iterator[tuple[str, FoundBundle]]:
 
 def _known_authorities(cluster: ForeignCluster) -> set[bytes]:
     """The keys of CAs that have signed something here, or whose private key is here."""
+    # Who has the key here has made it, or means to sign with it: no stranger has brought it in.
     held = {key for node in cluster.nodes for content in node.contents.values() for key in content.private}
     return held | _signers(cluster)
 
@@ -252,6 +257,7 @@ def trust_differs(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 def spare_authority(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """A CA below a trusted one, with its key, that no flag names and that has signed nothing here."""
     anchors = [each for _, bundle in _bundles(cluster) for each in bundle.certificates]
+    # By key, since a renewed CA is another certificate with the same work.
     busy = {public_der(each.public_key()) for each in anchors} | _signers(cluster)
     for node in cluster.nodes:
         named = named_paths(node)

@@ -28,9 +28,12 @@ def refused_connections(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         (each, refusal(each.shown.certificates, each.trust.certificates, each.name, cluster.now))
         for each in judgements(cluster)
     ]
+    # Whatever else is wrong with it, an accepted signature shows that its CA is a right one somewhere.
     accepted = {each.shown.spot for each, reason in judged if reason not in _UNTRUSTED}
     refused: dict[tuple[AuditRule, Spot, str], list[Judgement]] = {}
     for each, reason in judged:
+        # `expired` and `not_yet_valid` say it once for the certificate; here it would be said for each
+        # connection.
         if reason is not None and reason != OUT_OF_TIME:
             rule, spot = _blamed(each, reason, accepted)
             refused.setdefault((rule, spot, reason), []).append(each)
@@ -98,7 +101,7 @@ def record_differs(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 
 
 def unverified_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:
-    """A kubeconfig that trusts whoever answers."""
+    """A kubeconfig that does not verify the API server."""
     for _, kubeconfig in cluster.each_kubeconfig():
         for login in kubeconfig.logins:
             if login.server.startswith("http://") or not login.verifies:
@@ -107,12 +110,12 @@ def unverified_server(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     rule=AuditRule.UNVERIFIED_SERVER,
                     severity=AuditSeverity.ERROR,
                     spot=kubeconfig.spot,
-                    detail=f"the context {login.name} {how}: nobody sees who answers",
+                    detail=f"the context {login.name} {how}: anybody may answer",
                 )
 
 
 def trust_missing(cluster: ForeignCluster) -> Iterator[AuditFinding]:
-    """Who is to judge others by a CA, and is given none."""
+    """A component or a kubeconfig that must verify others, and names no CA for that."""
     for node in cluster.nodes:
         for program in node.programs:
             for flag, what in _JUDGES.get(program.component, ()):
@@ -167,6 +170,7 @@ def signer_unusable(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         signer = node.bundle(program, "cluster-signing-cert-file")
         if signer is None:
             continue
+        # pkg/controller/certificates/signer/ca_provider.go `setCA` refuses a file with any other number.
         if len(signer.certificates) > 1:
             yield AuditFinding(
                 rule=AuditRule.SIGNER_UNUSABLE,

@@ -60,6 +60,7 @@ def _fault(node: ForeignNode, program: Program, pair: FoundPair) -> str | None:
         wanted = _USERS.get(program.component)
         # RBAC has no user for the others: the API server and etcd come in by no kubeconfig.
         return None if wanted in {None, subject.common_name} else f"RBAC knows it as {wanted}"
+    # Both are needed (pkg/auth/nodeidentifier/default.go `NodeIdentity`).
     if not subject.common_name.startswith(_NODE):
         return f"the Node authorizer wants CN={_NODE}NAME"
     if _NODES not in subject.organizations:
@@ -113,6 +114,7 @@ def administrator_on_worker(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     for node in filter(is_worker, cluster.nodes):
         for pair in node.pairs:
             subject = subject_of(pair.certificate)
+            # Without its key it is no credential: anybody may have the certificate.
             if pair.private is not None and _ADMINISTRATORS.intersection(subject.organizations):
                 yield AuditFinding(
                     rule=AuditRule.ADMINISTRATOR_ON_WORKER,
@@ -165,6 +167,7 @@ def long_lived_masters(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Power that cannot be taken back, by how long it still lasts."""
     for found in cluster.each_certificate():
         certificate = found.certificate
+        # What follows the first one of a file is its chain, whose subjects are CAs and no users.
         if found.position or MASTERS not in subject_of(certificate).organizations:
             continue
         left = certificate.not_valid_after_utc - cluster.now
@@ -190,7 +193,7 @@ def without_credential(cluster: ForeignCluster) -> Iterator[AuditFinding]:
                     rule=AuditRule.WRONG_IDENTITY,
                     severity=AuditSeverity.ERROR,
                     spot=kubeconfig.spot,
-                    detail=f"{program} shows the API server nothing: the user {user.name} has no credential",
+                    detail=f"{program} is anonymous: the user {user.name} has no credential",
                 )
 
 

@@ -56,6 +56,8 @@ def key_missing(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """A kubeconfig that holds a certificate and no key for it."""
     for node in cluster.nodes:
         for pair in node.pairs:
+            # A key in another file may merely not have been copied: `missing_file` and `_unread_reference`
+            # know of that.
             if pair.private is None and pair.key_spot == pair.spot:
                 yield AuditFinding(
                     rule=AuditRule.KEY_MISSING,
@@ -67,6 +69,7 @@ def key_missing(cluster: ForeignCluster) -> Iterator[AuditFinding]:
 
 def weak_key(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """Keys that can be computed, and those that Go's TLS refuses."""
+    # A certificate and the key beside it are one key, but two places; each place is named.
     keys: dict[tuple[Spot, bytes], None] = {}
     for found in cluster.each_certificate():
         keys[found.spot, public_der(found.certificate.public_key())] = None
@@ -104,6 +107,8 @@ def weak_signature(cluster: ForeignCluster) -> Iterator[AuditFinding]:
         # The weak ones are all known.
         except UnsupportedAlgorithm:
             continue
+        # Go refuses both (crypto/x509 `checkSignature`), but never looks at the signature of a root that is
+        # in the pool.
         if isinstance(algorithm, _WEAK_HASHES):
             root = is_self_issued(found.certificate)
             yield AuditFinding(
@@ -256,6 +261,7 @@ def _known_token_keys(node: ForeignNode, program: Program) -> frozenset[bytes] |
     found: set[bytes] = set()
     for value in program.flags.values("service-account-key-file"):
         content = node.content(program.flags.host_path(value))
+        # Not all keys that count are known then: a signer that is not among the others may be in that file.
         if content is None:
             return None
         found.update(content.token_keys)

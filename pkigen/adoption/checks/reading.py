@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def damaged_file(cluster: ForeignCluster) -> Iterator[AuditFinding]:
     """What could not be read for what it should be."""
     for node in cluster.nodes:
+        # Once each: several flags may lead to one damaged file.
         for each in dict.fromkeys(node.unread):
             put_away = is_put_away(each.spot.path)
             yield AuditFinding(

@@ -90,6 +90,7 @@ def _weight(cluster: ForeignCluster, found: FoundCertificate) -> AuditSeverity:
     """A rotation's old CA, and a kubelet's own serving certificate, which nobody verifies, stop nothing."""
     if is_leftover(cluster, found):
         return AuditSeverity.INFORMATION
+    # The kubelet makes kubelet.crt itself where it is given none (cmd/kubelet/app/server.go `InitializeTLS`).
     if found.spot.path == _OWN_KUBELET or (is_ca(found.certificate) and _has_other_ca(cluster, found)):
         return AuditSeverity.WARNING
     return AuditSeverity.ERROR
