@@ -82,6 +82,8 @@ def claims_of(
         account=name,
         uid=known,
         audiences=tuple(audiences) or trust.audiences,
+        # A NumericDate of the API server's own tokens has whole seconds, too (pkg/serviceaccount/claims.go
+        # `Claims`).
         not_before=now.replace(microsecond=0),
         validity=validity,
     )

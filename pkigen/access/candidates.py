@@ -53,6 +53,8 @@ def candidates(known: Known, failure: WrongName) -> Candidates:
         return Candidates(items=found)
     other = _another(known, serving, exact, failure.names)
     if other is not None:
+        # Another node's certificate at a known address: files were copied to the wrong node, or the address
+        # has moved.
         return Candidates(items=(other,), expected=found[0])
     return Candidates(items=tuple(filter(None, [_best(found, failure.names)])))
 
@@ -71,6 +73,8 @@ def _another(
 def _at(known: Known, serving: Iterable[Endpoint], server: str) -> list[Endpoint]:
     """What is served at an address or name of a node; a node may have several."""
     host, _, port = server.rpartition(":")
+    # By names and addresses of the node, since a message may have either, and a listener has one address
+    # here.
     hosts = {
         node.name: {node.name, *map(str, node.kubelet_addresses)}
         for node in known.inventory.cluster.spec.nodes

@@ -62,6 +62,7 @@ def _of_first(
 ) -> tuple[str, ...]:
     leaf, use = chain[0], _use(chain[0])
     own = _own(leaf, cluster)
+    # First: of one that is the cluster's own more is known than its extensions say.
     if own is not None and cluster is not None:
         return (
             f"{use}: that of this cluster's {own.id}",

@@ -92,6 +92,7 @@ def sign(  # noqa: PLR0913 -- what is signed, for whom, from where, and what is 
         facts |= {"systemIdentity": because}
     identifier = f"{REQUEST}{subject.common_name}"
     entry = LedgerEntry(event=Event.SIGNED, id=identifier, reason=None, facts=facts)
+    # Read before the new line is written, which would name this key as well.
     others = _names_of(request.key_fingerprint, store) - {subject.common_name}
     # On record before it is handed out: what the ledger does not know cannot be named to revoke it.
     record(store, entry, now=now, keep_backups=inventory.cluster.spec.backups.keep)

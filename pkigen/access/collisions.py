@@ -100,6 +100,7 @@ class _Names:
         """The entry under the first name that is free, or that stands for the very same."""
         meanings, fields = self._meanings[section], self._resolve(entry, section).fields
         for name in self._candidates(section, entry.name):
+            # The same entry in two files is no collision: merging a file with itself changes nothing.
             known = meanings.get(name)
             if known is None or known.fields == fields:
                 break

@@ -87,6 +87,7 @@ def of_token(text: str, *, now: datetime) -> Credential:
         return Credential(
             kind=CredentialKind.BOOTSTRAP_TOKEN,
             user=f"system:bootstrap:{bootstrap[1]}",
+            # More may be in `auth-extra-groups` of the Secret, which is not here (`BootstrapDefaultGroup`).
             groups=("system:bootstrappers", _AUTHENTICATED),
             details=(f"its expiry is in the Secret kube-system/bootstrap-token-{bootstrap[1]}",),
         )

@@ -49,6 +49,8 @@ def request_object(
     """
     if not request.asked.common_name:
         raise AccessError("the request has no user (CN), and the cluster would issue it as it is")
+    # The signer copies the request's subject (controller/certificates/authority `PermissiveSigningPolicy`):
+    # an OU or an e-mail address that nobody reads would be certified.
     if not request.plain:
         raise AccessError(
             f"the request's subject has more than a user (CN) and groups (O): {request.subject}",

@@ -42,6 +42,7 @@ def lacking(
         who = shlex.quote(name)
         yield f"next: list its permissions with `kubectl auth can-i --list --as {who}`, then bind a role"
         return
+    # People first: a spec may name a service account or a user of any form, and then knows more about it.
     if people := tuple(_to_people(failure, inventory, signed)):
         yield from people
     elif name.startswith("system:node:"):
@@ -111,6 +112,7 @@ def _declared(
         yield "the spec grants this permission, but its file was not applied, or was changed since"
         yield f"next: `kubectl apply -f {addon_of(user)}`"
         return
+    # A grant to a group comes before advice to add one: a second binding would outlive the membership.
     if (by_group := tuple(_by_group(failure, inventory, groups))) != ():
         yield from by_group
         return

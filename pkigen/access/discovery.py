@@ -100,6 +100,7 @@ def _recorded_key(reader: Reader, slot: Slot) -> PublicKey:
     """The public key of a generation; raises `AccessError` where verifiers would believe a stranger by it."""
     path = sa_path(slot, layout.SA_PUBLIC_KEY)
     key = _public_key(reader, path)
+    # The record names private keys alone; their public halves have the same fingerprint.
     if not is_recorded(reader, sa_path(slot, layout.SA_PRIVATE_KEY), spki_fingerprint(public_der(key))):
         raise AccessError(
             f"{path} is another key than the one that is recorded",

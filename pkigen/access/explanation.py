@@ -81,6 +81,7 @@ def explain(cluster: Cluster, who: str) -> tuple[str, ...] | None:
         who: `dev1`, `user:dev1`, `web/deployer`, `apiserver`, `cp-1/apiserver`, `kubelet`, `ca`, …
     """
     paragraphs = [tuple(each) for each in _paragraphs(cluster, who)]
+    # Only where nothing else goes by that name: a person may be called `sa`.
     if not paragraphs and who == SA:
         paragraphs = [tuple(_service_account_key())]
     paragraphs += key_keepers.explain(cluster.inventory, cluster.signed, who, now=cluster.now)
@@ -100,6 +101,7 @@ def _paragraphs(cluster: Cluster, who: str) -> Iterator[Iterable[str]]:
     for token in tokens_named(cluster.inventory, who):
         yield _token(cluster, token)
     for user in spec.users:
+        # Without a UID no token was made yet, so that `tokens_named` does not know it.
         if user.is_service_account and user.uid is None and who in names_of(user):
             yield _waiting(cluster.inventory, user)
     for mapping in spec.iam:

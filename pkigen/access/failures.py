@@ -84,6 +84,8 @@ def _revoked(known: Known | None) -> Iterator[str]:
 def _anonymous(known: Known | None) -> Iterator[str]:
     """What RBAC denies to `system:anonymous` was never authenticated; a bad certificate is a 401 instead."""
     yield "no credential reached the API server: the request came without client certificate and token"
+    # The anonymous authenticator is asked only where no other has failed
+    # (kubeapiserver/authenticator/config.go, `union.NewFailOnError`).
     yield "a certificate that it cannot verify gives 401 Unauthorized instead, so none was sent"
     yield (
         "next: `pkigen access kubeconfig show FILE` says what the kubeconfig presents; with curl, give "

@@ -49,6 +49,7 @@ def file_text(
     """
     if not data.strip():
         raise AccessError(f"{path} is empty")
+    # DER has no marks: what can be made PEM of is read as such.
     if b"-----BEGIN " not in data:
         data = certificate_as_pem(data) or data
     request = _request(data)

@@ -73,6 +73,8 @@ def explain(inventory: Inventory, signed: Sequence[SignedCertificate], name: str
         signed: The certificates of people who keep their key.
         name: The group.
     """
+    # Of these there is one for each namespace (serviceaccount `MakeGroupNames`), also where the spec has
+    # none.
     namespace = name.removeprefix(f"{_ACCOUNTS}:")
     if namespace != name and namespace:
         lines = (

@@ -148,6 +148,7 @@ def _unknown_authority(failure: UnknownAuthority, known: Known | None) -> Iterat
 
 def _authority(known: Known, ca: CA) -> Iterator[str]:
     """Which CA it should be, and whether it is being replaced."""
+    # All of them, not only the one that is meant: a wrong guess at the listener must not hide a rotation.
     for each in known.authorities:
         phase = known.inventory.rotations.phase(ca_id(each))
         if phase is not Phase.STABLE:

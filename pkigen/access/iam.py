@@ -112,6 +112,7 @@ def config_map(
         if entries:
             data[key] = "".join(map(_listing, entries))
     if known.accounts.strip():
+        # Nothing in the spec corresponds to it, so that nobody has asked here for it to go.
         data[_ACCOUNTS] = known.accounts
         remarks.append(f"{_ACCOUNTS} is kept: every IAM user of these accounts can authenticate")
     return ConfigMap(manifest=dump(_manifest(data)), remarks=tuple(remarks))

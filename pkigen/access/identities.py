@@ -36,6 +36,7 @@ def approved(user: str, groups: Iterable[str], *, inventory: Inventory | None, r
     Raises:
         AccessError: A name is none, or is Kubernetes' or this cluster's own.
     """
+    # Sorted, so that the same approval gives the same subject, and a renewal differs in nothing but time.
     names = tuple(sorted(set(groups)))
     for what, name in (("user", user), *(("group", name) for name in names)):
         try:

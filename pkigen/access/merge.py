@@ -172,6 +172,8 @@ def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
         fields = dict(entry.fields)
         for key in _PATHS[section]:
             path = entry.text(key)
+            # Not with `..`, though client-go would resolve it: what lies beside a file is rarely moved along
+            # with it.
             if path and Path(path).is_relative_to(directory):
                 fields[key] = str(Path(path).relative_to(directory))
         return replace(entry, fields=fields)

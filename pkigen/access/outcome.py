@@ -50,6 +50,8 @@ def of_server(entry: NamedEntry, read: Callable[[Path], bytes | str], cluster: C
     chains = _api_servers(cluster) if name else ()
     verifier = PathVerifier(cluster.now)
     refusals = [verifier.server(chain, anchors, name) for chain in chains]
+    # One that is accepted is enough: behind one name each of them may answer, and certificates differ by node
+    # only.
     if None in refusals:
         yield f"this cluster: kubectl accepts its API servers as {name}"
     else:
@@ -116,6 +118,8 @@ def of_token(text: str, cluster: Cluster) -> Iterator[str]:
     token = tokens.read(text.strip())
     if isinstance(token, str):
         return
+    # Apart from the refusals below: it is the authorizer that refuses a revoked credential, after it was
+    # authenticated.
     yield from _revoked(token, cluster)
     keys = tuple(service_account_keys(cluster.inventory, cluster.reader))
     refusal = _refusal(text.strip(), token, keys, cluster)

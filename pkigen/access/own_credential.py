@@ -81,6 +81,7 @@ def token_credential(data: bytes, file: Path, *, now: datetime) -> tuple[Credent
     Raises:
         AccessError: It is no token, or the API servers would refuse it.
     """
+    # `replace` makes a sign that `isascii` then refuses, instead of an exception without the file's name.
     text = data.decode("ascii", "replace").strip()
     if not text or len(text) > LONGEST_TOKEN or not (text.isascii() and text.isprintable()) or " " in text:
         raise AccessError(f"{file} holds no token")

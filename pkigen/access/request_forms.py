@@ -53,6 +53,8 @@ def _of_base64(data: bytes) -> bytes | None:
 
 def _of_der(data: bytes) -> bytes | None:
     """The request of a DER file as PEM; None where it is none."""
+    # Before it is taken for anything: a key that was sent by mistake must be replaced, and nothing else says
+    # so.
     refuse_private_key(data)
     try:
         return x509.load_der_x509_csr(data).public_bytes(Encoding.PEM)

@@ -147,6 +147,7 @@ def _system_claim(name: x509.Name, allowed: Subject | None) -> str | None:
     expected = {allowed.common_name, *allowed.organizations} if allowed is not None else set()
     for attribute in name:
         value = text_of(attribute)
+        # In every attribute: in an OU it would grant nothing, and mislead whoever approves it.
         own = is_reserved_user(value) or is_reserved_group(value)
         if own and value not in expected:
             return quoted(f"{attribute.rfc4514_attribute_name}={value}")

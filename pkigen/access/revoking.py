@@ -107,6 +107,7 @@ class RevocationScope:
             AccessError: Nothing of it is for a list that API servers read.
             UsageError: It means nothing, or too much.
         """
+        # Exact ids before names: a user who is called like somebody's fingerprint cannot shadow it.
         exact = self._exact(word)
         if exact is not None:
             return exact
@@ -292,6 +293,8 @@ class RevocationScope:
         return NamedCredential(
             credential=CredentialId(CredentialIdKind.USER, f"system:node:{node}"),
             of=f"{_NODE}{node}",
+            # What the controller manager signs lives no longer (controller/certificates/signer `duration`),
+            # so that the entry may leave the list by itself then.
             expires=(self.now + self._signing_duration()).replace(microsecond=0),
             note=f"whatever authenticates as system:node:{node} is refused, also what the kubelet has got "
             f"for itself; a host that is set up again under this name needs "
@@ -357,6 +360,7 @@ def revoked_by(
         AccessError: It is somebody whom no list keeps out.
     """
     listed = {each.credential for each in present}
+    # By credential: two words may mean the same one.
     new = {each.credential: each for each in found if each.credential not in listed}
     for each in new.values():
         if each.is_masters and not force:

@@ -83,6 +83,7 @@ def _built_in(cluster: ClusterSpec, who: str) -> Iterator[tuple[str, ...]]:
 def members(inventory: Inventory, group: str) -> Iterator[str]:
     """Who is in a group because an issuer says so."""
     for each in inventory.cluster.token_issuers:
+        # With the issuer's prefix, as bindings have the name; the claim alone is without it.
         if any(each.bound(own).name == group for own in each.groups):
             yield f"  by tokens:    whoever is in it by the issuer {each.name}, {each.issuer.url}"
 
