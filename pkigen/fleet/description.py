@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 KIND: Final = "Fleet"
+# Clusters that are made on one day by one template would otherwise all be due on one day, too.
 SPREAD: Final = "10%"
 DIRECTORY: Final = "clusters"
 _ENDINGS: Final = frozenset({".yaml", ".yml", ".json"})
@@ -78,6 +79,7 @@ def _of_directory(place: Path) -> Fleet:
         )
     entries = sorted(place.iterdir())
     specs = [each for each in entries if _is_spec(each)]
+    # A directory with a spec beside it is that spec's cluster, and is not listed a second time.
     beside = {each.stem for each in specs}
     clusters = [each for each in entries if (each / layout.LOCK_FILE).exists() and each.name not in beside]
     own = (Site(label=each.name, root=each, source=OwnSource(root=each)) for each in clusters)
@@ -114,6 +116,7 @@ def _of_file(place: Path) -> Fleet:
     rows = _rows(spec, place, problems)
     if template is not None and rows is not None:
         problems += _gaps_without_columns(template, rows)
+    # Only here: all of the file's problems are told by one run.
     if problems or template is None or rows is None:
         raise SpecError(problems)
     above = place.parent / directory
@@ -132,6 +135,7 @@ def _of_file(place: Path) -> Fleet:
 
 def _left(above: Path, known: Collection[Path | None]) -> tuple[Path, ...]:
     below = sorted(above.iterdir()) if above.is_dir() else []
+    # Named, never removed: a row that was deleted by mistake must not take a cluster's authority with it.
     return tuple(each for each in below if each not in known and (each / layout.LOCK_FILE).exists())
 
 

@@ -84,6 +84,8 @@ def _text(data: bytes, file: str) -> str:
 
 def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """Each record with the line that it begins at; empty lines are none."""
+    # `newline=""`, or line ends within quoted cells would be changed before `csv` sees them; strict, since a
+    # stray quote would else join a row with the next.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     try:
@@ -131,6 +133,7 @@ def _csv_row(number: int, names: list[str], cells: list[str], *, file: str, line
         problems = [Problem(file=file, line=line, column=1, path="", message=message)]
     found = {
         name: RowValue(value=resolve(text), text=text, line=line, column=1)
+        # A row of another length has a problem already, and is not used.
         for name, text in zip(names, cells, strict=False)
     }
     return Row(number=number, file=file, line=line, column=1, cells=found, problems=tuple(problems))

@@ -114,6 +114,7 @@ def parse_network(value: object) -> IPNetwork:
 
 def parse_san(value: object) -> str:
     """A subject alternative name: an IP address, a lower-case DNS name or `*.` and a DNS name."""
+    # RFC 5280 7.2 compares names without regard to case; written in lower case they also compare as text.
     text = text_of(value, "a DNS name or an IP address").lower()
     more = _host_within(text)
     if more is not None:
@@ -156,6 +157,7 @@ def split_host_port(value: str) -> tuple[IPAddress | str, int | None]:
     bracketed = re.fullmatch(_BRACKETED_HOST_PORT, value)
     if bracketed:
         return parse_address(bracketed[1]), int(bracketed[2]) if bracketed[2] else None
+    # More than one colon is IPv6 without brackets, in which a port could not be told from the last group.
     if value.count(":") > 1:
         try:
             return parse_address(value), None
@@ -198,5 +200,7 @@ def urls_without_tls(text: str) -> Iterator[str]:
             host = urlsplit(url).hostname
         except ValueError:
             continue
+        # What stays on the node crosses no network: etcd's metrics, as kubeadm sets them, are at
+        # http://127.0.0.1:2381.
         if url.startswith("http://") and host not in LOOPBACK:
             yield url

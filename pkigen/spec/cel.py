@@ -34,6 +34,7 @@ def code_of(expression: str) -> str:
         string = _STRING.match(expression, place)
         comment = _COMMENT.match(expression, place)
         other = _WORD.match(expression, place)
+        # In this order: `//` within a string is text, and a quote within a comment opens none.
         match = string or comment or other
         if match is None:  # pragma: no cover -- `_WORD` takes any character
             break

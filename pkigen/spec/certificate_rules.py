@@ -39,6 +39,7 @@ class OverridableKind(Protocol):
 
 
 _MOST_OCTETS: Final = 20_000  # two such lists may be in one certificate, of which pkigen reads 48 KiB
+# An upper bound of the DER around a name: SET, SEQUENCE and string with their lengths, and the type's OID.
 _NAME_HEADER: Final = 13
 _CERTIFICATES: Final[Location] = ("spec", "certificates")
 _OVERRIDES: Final[Location] = (*_CERTIFICATES, "overrides")
@@ -218,6 +219,7 @@ def _short_ca(
 ) -> Iterator[SpecFinding]:
     """A CA whose own validity is shorter than that of leaves which have none of their own."""
     certificates = spec.spec.certificates
+    # Leaves with a validity of their own are compared with their CA in `_overridden_validities`.
     overridden = {each for each, override in certificates.overrides.items() if override.validity}
     by_default = any(kind.issuer_name == name and kind.name not in overridden for kind in kinds)
     # Where the leaves' validity is longer than `caValidity`, `_leaf_validity` has said so.

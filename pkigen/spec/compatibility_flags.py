@@ -50,6 +50,7 @@ def registry_faults(
     if program in _WITH_REGISTRY:
         most = version.minor
         yield from ((EMULATED, fault) for fault in _of_versions(program, version, values[EMULATED], most))
+        # A program cannot promise compatibility with versions later than the one that it behaves as.
         most = min(most, emulated_minor(values[EMULATED]) or most)
         yield from ((COMPATIBLE, fault) for fault in _of_versions(program, version, values[COMPATIBLE], most))
 
@@ -61,6 +62,7 @@ def _of_gates(program: KnownProgram, values: Iterable[str]) -> Iterator[str]:
         fault = _component_fault(program, component, name)
         if fault is not None:
             yield fault
+        # component-base compatibility/registry.go: "do not mix use" of gates with and without the prefix.
         elif seen and component not in seen:
             yield _mixed(program, name)
         seen.add(component)

@@ -76,6 +76,7 @@ def _settings_of_external_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
     etcd = spec.spec.etcd
     if etcd.external is None:
         return
+    # Only what was written: defaults say nothing that could have no effect.
     for name in sorted(etcd.model_fields_set - {"external"}):
         key = type(etcd).model_fields[name].alias or name
         yield no_effect(("spec", "etcd", key), "etcd is external")

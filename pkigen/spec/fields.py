@@ -32,6 +32,7 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(
         frozen=True,
+        # A misspelt key would otherwise be a setting that is silently not made.
         extra="forbid",
         alias_generator=to_camel,
         populate_by_name=True,

@@ -73,6 +73,7 @@ class Given:
 
     def value(self, name: str) -> str:
         """The value that counts; empty where none is given."""
+        # pflag sets a plain flag anew at each occurrence, so that the last one counts.
         return self._values.get(name, [""])[-1]
 
     def listed(self, name: str) -> list[str]:

@@ -191,6 +191,7 @@ def _combinations(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Flags that do not go together, among themselves or with what pkigen sets."""
     given = spec.spec.api_server.extra_args
     places = {argument.name: place for place, argument in enumerate(given)}
+    # kubeadm's `extraArgs` replace a default of the same name, and so do these.
     own = [(name, value) for name, value in _set_by_pkigen(spec) if name not in places]
     authentication = spec.spec.authentication
     has_anonymous = authentication is not None and authentication.anonymous is not None

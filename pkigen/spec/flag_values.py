@@ -43,6 +43,7 @@ def value_fault(program: KnownProgram, name: str, value: str) -> str | None:
     """
     kind = flag_types(program).get(name)
     # Of masks `network_rules` says more.
+    # The kubelet replaces $(NAME) in a container's command (third_party/forked/golang/expansion `Expand`).
     if kind is None or "$(" in value or name.startswith("node-cidr-mask-size"):
         return None
     reads, meant = _KINDS[kind]
@@ -91,6 +92,7 @@ def _is_duration(value: str) -> bool:
     if _DURATION.fullmatch(value) is None:
         return False
     units = _UNITS | _UNITS_ABOVE
+    # An int64 of nanoseconds, some 292 years (time.Duration).
     return sum(float(number) * units[unit] for number, unit in _PART.findall(value)) < _LARGEST_DURATION
 
 

@@ -20,6 +20,7 @@ def parse_issuer_url(value: str) -> str:
         raise ValueError("must be a URL without spaces")
     try:
         url = urlsplit(value)
+        # The port is only asked for to be read: urllib refuses a wrong one then, and not before.
         host, _ = url.hostname, url.port
     except ValueError as error:
         msg = f"{_SUCH_AS}: {error}"

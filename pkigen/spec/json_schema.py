@@ -72,6 +72,7 @@ def _describe(
         text = next((texts[name] for texts in inherited if name in texts), None)
         if text is not None:
             key = field.alias or name
+            # Sorted like pydantic's own keys, so that the published file has no changes of order only.
             properties[key] = dict(sorted({**properties[key], "description": text}.items()))
 
 

@@ -53,6 +53,8 @@ def _names(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """A kubelet registers as its certificate says."""
     for at, arguments, nodes in flags_of_kubelets(spec):
         for place, argument in enumerate(arguments):
+            # The Node authorizer lets system:node:NAME write the Node object of that name alone
+            # (plugin/pkg/auth/authorizer/node).
             others = [node.name for node in nodes if node.name != argument.value]
             if argument.name == "hostname-override" and others:
                 yield warning(

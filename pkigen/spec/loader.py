@@ -92,6 +92,8 @@ def _content(path: Path) -> bytes:
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             _await_writer(descriptor)
+        # From here on a slow writer is waited for: without it a read from a pipe would end at the first
+        # pause.
         os.set_blocking(descriptor, True)
         with open(descriptor, "rb", closefd=False) as stream:
             return stream.read(yaml_source.LARGEST_FILE + 1)

@@ -46,6 +46,7 @@ _CONFUSABLE: Final = str.maketrans("ѕꜱуүʏтτᴛеєᴇмᴍ꞉∶׃։ː",
 def reserved_by_look(name: str, reserved: frozenset[str]) -> bool:
     """Whether a name is Kubernetes' own, or looks like it: by case, width, accents, spaces or alphabet."""
     plain = unicodedata.normalize("NFKD", name).casefold().translate(_CONFUSABLE)
+    # Compared as people see it: a reviewer of a spec could not tell such a name from Kubernetes' own.
     looks = "".join(each for each in plain if not each.isspace() and not unicodedata.combining(each))
     return looks.startswith(SYSTEM_PREFIX) or looks in reserved
 

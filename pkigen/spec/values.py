@@ -152,6 +152,8 @@ def parse_ca_name(value: str) -> str:
     _fitting(value, LONGEST_CA_NAME)
     if not value.strip() or value != value.strip():
         raise ValueError("must be a name, without spaces around it")
+    # A CA that is called so would take the name of another CA's successor, and verifiers look issuers up by
+    # name.
     if re.search(r"-g\d+\Z", value):
         raise ValueError("must not end in -g and a number: so the generations of a rotation are called")
     return value
@@ -189,6 +191,7 @@ def parse_uid(value: str) -> str:
 
 def parse_flag(value: str) -> str:
     """The name of a program's flag, as `flag_name` writes it."""
+    # Before it is put behind two dashes: a value with a blank or `=` would become another argument.
     if not re.fullmatch(_FLAG, value):
         raise ValueError("must be the flag's name without dashes in front, such as audit-log-path")
     return flag_name(value)
@@ -235,6 +238,7 @@ def parse_host_path(value: str) -> str:
 def parse_mount_path(value: str) -> str:
     """A path in a container for a volume (k8s.io/api/core/v1 VolumeMount)."""
     path = _clean_path(parse_line(value), otherwise=_NO_PATH)
+    # A mount at / would hide the whole image.
     if path == "/" or ":" in path:
         raise ValueError("must be an absolute path below / in the container, without ':'")
     return path

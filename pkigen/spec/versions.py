@@ -252,6 +252,7 @@ class ProbePaths(NamedTuple):
 
 def etcd_tag(version: KubernetesVersion) -> str:
     """The tag of the etcd image that belongs to a version of Kubernetes."""
+    # Tuples compare minor first: a patch release of an older branch takes that branch's own last row.
     known = [tag for since, tag in ETCD_TAGS if since <= (version.minor, version.patch)]
     return known[-1]
 

@@ -113,6 +113,7 @@ def split_text(node: YAMLNode) -> list[YAMLNode]:
     if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
         return [node]
     parts: list[YAMLNode] = []
+    # Behind the opening quote; what an escape in the text takes is not known any more.
     column = node.column + (0 if node.plain else 1)
     for part in node.value.split(","):
         indent = len(part) - len(part.lstrip())

@@ -148,6 +148,8 @@ class _YAMLReader:
         except _StopReading:
             raise SpecError(self.problems) from None
         finally:
+            # PyYAML's own parser refers to itself, and would keep the text in memory until the next
+            # collection.
             parser.dispose()
         roots = [root for root in self.roots if root.value is not None]
         return roots, self.problems
@@ -164,6 +166,7 @@ class _YAMLReader:
             self._begin(event, SequenceNode(*_start(event), []))
         elif isinstance(event, yaml.CollectionEndEvent):
             self._end()
+        # An anchor holds within its document only (YAML 1.2.2, 3.2.2.2).
         elif isinstance(event, yaml.DocumentStartEvent):
             self.anchors = {}
 
@@ -234,6 +237,7 @@ class _YAMLReader:
     def _alias(self, event: yaml.AliasEvent) -> None:
         """What an anchor stands for, in the place of its alias; bounded in size and depth."""
         here = ScalarNode(*_start(event), None)
+        # Each alias is a value of the result, however little of the file it takes.
         self._count(here)
         name = event.anchor or ""
         if name not in self.anchors:

@@ -60,7 +60,7 @@ class Circumstances:
         return replace(
             session,
             text=loaded.text,
-            # A directory of specs is read from where each cluster keeps its own: there is nothing to take in.
+            # Its spec is the directory's own already: there is nothing to take in.
             adopted=None if is_own else loaded.text,
             unlocking=self.unlocking,
         )

@@ -159,6 +159,7 @@ def _etcd(cluster: MappingNode, notes: Notes) -> YAMLNode:
 def _certificates(cluster: MappingNode, notes: Notes) -> YAMLNode:
     """The settings of certificates, with kubeadm's defaults where pkigen's are others."""
     entries: dict[str, YAMLNode] = {
+        # kubeadm's default (apis/kubeadm `EncryptionAlgorithmRSA2048`); pkigen's own is ECDSA.
         "keyAlgorithm": scalar(KeyAlgorithm.RSA_2048, at=cluster),
         "distributeCAKeys": _own_cas(cluster),
     }

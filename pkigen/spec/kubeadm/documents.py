@@ -88,6 +88,7 @@ def _sort_by_kind(
     name = str(kind.value)
     if name not in types:
         notes.add_problem(kind, "kind", f"{quote(name)} is unknown to kubeadm{suggestion(name, types)}")
+    # Read on, so that the problems below it are reported by the same run.
     meant = name if name in types else nearest(name, types)
     if meant is not None:
         content = _inspected(document, {**types[meant], **TYPE_META}, meant, notes)

@@ -143,6 +143,8 @@ def _add_worker(entries: dict[str, YAMLNode], join: MappingNode) -> None:
         entries["addresses"] = sequence(addresses, at=addresses[0])
         return
     shown = f"{JOIN}.nodeRegistration.kubeletExtraArgs"
+    # Empty and not left out: the model then says that addresses are missing, at the flag that would name
+    # them.
     entries["addresses"] = sequence([], at=join, shown=shown)
 
 
