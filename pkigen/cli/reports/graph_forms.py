@@ -179,6 +179,7 @@ def small_picture(arrow: Arrow) -> Iterator[Line]:
     margin = " " * len(client)
     yield Line(f"{client} ── {forth}▶ {server}", tone, is_whole=True)
     yield Line(f"{margin} ◀─ {back}─", tone, is_whole=True)
+    # Each end is judged by the other, whose bundle is named with it.
     for end, judge in ((Shower.CLIENT, arrow.server), (Shower.SERVER, arrow.client)):
         if arrow.presented_by(end):
             yield Line(f"  {judge.title} judges by {_judged_by(arrow, end)}: {_verdict(arrow, end)}", tone)
@@ -192,6 +193,7 @@ def small_picture(arrow: Arrow) -> Iterator[Line]:
 
 def _refusals(shown: tuple[Presentation, ...]) -> Iterator[str]:
     for each in shown:
+        # The first reason: what a verifier meets afterwards, it never says.
         yield from each.refusals[:1]
 
 

@@ -73,6 +73,8 @@ def overview(examined: Examined, *, anchor: str) -> Overview:
         trusts=tuple(_trusts(examined)),
         columns=columns,
         matrix=matrix,
+        # A page with thousands of findings cannot be read, nor loaded on a phone; `verify -o json` has all of
+        # them.
         findings=findings[:_FINDINGS],
         more=len(findings[_FINDINGS:]),
         rotations=tuple(_rotations(examined)),
@@ -209,6 +211,8 @@ def _matrix(rows: Iterable[StatusRow], now: datetime) -> tuple[tuple[str, ...], 
             continue
         columns[row.name] = None
         text = residual(row.effective - now) if row.effective is not None else "missing"
+        # Cells are compared as values, so that nodes with the same certificates and the same time left fold
+        # into a row.
         nodes.setdefault(row.node, {})[row.name] = Cell(name=row.name, health=health(row, now=now), text=text)
     groups: dict[tuple[Cell | None, ...], list[str]] = {}
     for node, cells in nodes.items():

@@ -196,6 +196,7 @@ class Overview:
     @property
     def _next(self) -> Life:
         to_come = [bar.life for bar in self.bars if bar.life.ends > self.examined.now]
+        # Where all have ended, the one that lasted longest.
         return (to_come or [self.bars[-1].life])[0]
 
     @property

@@ -93,6 +93,7 @@ def counted(actions: Iterable[PlannedAction]) -> tuple[Count, ...]:
     together: dict[tuple[Verb, str, bool, tuple[tuple[Part, int], ...]], list[str]] = {}
     for (verb, reason, node), numbers in by_place.items():
         objects = tuple((part, numbers[part]) for part in Part if numbers[part])
+        # Whether it is a node's at all is part of the key: what belongs to no node must not count for one.
         together.setdefault((verb, reason, node is None, objects), []).extend([node] if node else [])
     return tuple(
         Count(verb=verb, reason=reason, nodes=tuple(nodes), objects=objects)

@@ -295,6 +295,7 @@ def unjudged(plan: PlanDocument) -> Iterator[str]:
 
 def next_steps(plan: PlanDocument, root: str = "") -> Iterator[str]:
     """The next steps of rotations in progress, unless the plan is one itself; `root` names the directory."""
+    # A step of a rotation says itself what comes next, once it is taken.
     if not any(action.reason is Reason.ROTATION for action in plan.actions):
         yield from rotations_text(plan.rotations, root)
 

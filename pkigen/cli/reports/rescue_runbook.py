@@ -110,6 +110,7 @@ class _RescueRunbook:
             f"  rsync --archive --chown=root:root {self._quoted('nodes')}/NAME/ root@NAME:/",
             "  # or, by medium: pkigen airgap bundle create … here,",
             "  # pkigen airgap bundle install … there",
+            # Certificates begin at the time of the machine that made them, dated back by minutes at most.
             "A node whose clock is wrong refuses valid certificates: compare `date` on each.",
             "Where a machine or its kubelet is off, `systemctl enable --now kubelet` starts all that is",
             "on it; go through the checks below in this order all the same.",

@@ -118,6 +118,7 @@ class _RotationRunbook:
             self._where = f"commands that begin with kubectl run on {first}, which alone has the key they use"
         self._bundle = inventory.pki_path(first, "ca.crt")
         steps = rollout(inventory, plan.changes, reader)
+        # Only the copies in front: a step of etcd brings its member's files itself, one member at a time.
         # What may lie there before anything restarts; a later copy belongs to the step behind it.
         self._copied_first = tuple(takewhile(lambda step: step.kind is StepKind.COPY, steps))
         self._then = steps[len(self._copied_first) :]
@@ -193,6 +194,7 @@ class _RotationRunbook:
             lines.append("nothing has to restart")
         if self._spec.certificates.kubeconfigs is Kubeconfigs.FILES:
             lines += [
+                # client-go transport/cert_rotation.go, `CertCallbackRefreshDuration`.
                 "credentials that kubeconfigs name by path are looked at every five minutes: wait that long",
                 "before the next step",
             ]
@@ -257,6 +259,8 @@ class _RotationRunbook:
         )
         count = 1 if self._inventory.rotations.phase(ca_id(CA.KUBERNETES)) is Phase.STABLE else 2
         yield (
+            # pkg/controller/certificates/rootcacertpublisher; the controller manager reads --root-ca-file at
+            # its start alone.
             "# what Pods trust, as the controller manager publishes after its restart: each namespace must "
             f"count {count}"
         )
@@ -272,6 +276,8 @@ class _RotationRunbook:
                 "-o custom-columns=N:.metadata.namespace,K:.kind,M:.metadata.name | "
                 f'while read -r n k m; do {kubectl} -n "$n" rollout restart "$k/$m" </dev/null; done'
             )
+        # pkg/controller/serviceaccount/tokens_controller.go, `secretUpdateNeeded`: where ca.crt is not the
+        # root CA's.
         yield "# legacy token Secrets contain the CA too; the controller manager updates it"
         yield f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token"
         yield (
@@ -284,6 +290,7 @@ class _RotationRunbook:
             patch = f'[{{\\"op\\":\\"replace\\",\\"path\\":\\"{path}\\",{value}}}]'
             yield f'{kubectl} patch {kind} NAME --type=json -p "{patch}"'
         if self._step is RotationStep.PROMOTE:
+            # At `promote`, when the new CA signs: requested before, they would be of the old one again.
             yield "# certificates that the previous CA signed by requests: request each again before `finish`"
             yield f"{kubectl} get certificatesigningrequests -o wide"
 
@@ -323,6 +330,8 @@ class _RotationRunbook:
             lines += [
                 f"# tokens of the previous key may be valid until {self._now + longest:%Y-%m-%d %H:%M} UTC,",
                 "# and longer by the time that an API server restarts later; `finish` comes after that",
+                # By the same function: a Secret whose token is empty gets a new one, of the key that signs
+                # now.
                 "# legacy token Secrets: emptied ones are signed again; fetch them again",
                 (
                     f"{kubectl} get secret -A --field-selector type=kubernetes.io/service-account-token "

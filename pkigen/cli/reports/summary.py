@@ -119,6 +119,7 @@ def _nodes(
         shortest = min(certificate.validity for certificate in certificates)
         issuers = {certificate.issuer for certificate in certificates}
         ends = [each.certificate.not_valid_after_utc for ca, each in authorities.items() if ca in issuers]
+        # Issuing cuts a leaf's validity at its CA's end, and this is what the node really gets.
         left = min((end - now for end in ends), default=shortest)
         shown = format_duration(shortest) if shortest <= left else residual(left)
         yield node.name, ",".join(node.roles), str(len(certificates)), shown

@@ -125,6 +125,7 @@ def _drawn_box(box: Box, arrows: Sequence[Arrow]) -> DrawnBox:
         _say(drawn, arriving, Shower.SERVER)
     _add_leaving(drawn, box, [each for each in touching if each.client is box])
     drawn.height += 2 * _PADDING
+    # The worst of its connections: a box is drawn by what somebody has to look at.
     drawn.health = min((each.health for each in touching), key=lambda each: each.rank)
     return drawn
 
@@ -195,6 +196,7 @@ def _curves(arrows: Sequence[Arrow], boxes: dict[Box, DrawnBox]) -> Iterator[Cur
     between = [each for each in arrows if each.client is not each.server]
     by_server: dict[Box, list[Arrow]] = {}
     for arrow in between:
+        # Sorted by where they come from, so that arrows to one box do not cross each other on the way.
         by_server.setdefault(arrow.server, []).append(arrow)
     for server, arriving in by_server.items():
         target = boxes[server]

@@ -127,6 +127,7 @@ def picture(graph: TrustGraph, *, full: bool = False) -> Picture:
         if group not in drawn:
             drawn[group] = _box(end, nodes[end.label], apart[end.label])
         boxes[end] = drawn[group]
+    # Boxes are compared by identity (`eq=False`): two with the same names may be two sides of one program.
     arrows: dict[tuple[Box, Box], list[Connection]] = {}
     for (client, server), connection in zip(ends, graph.connections, strict=True):
         arrows.setdefault((boxes[client], boxes[server]), []).append(connection)

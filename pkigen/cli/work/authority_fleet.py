@@ -71,6 +71,7 @@ def sign_all(
     with session.writing("authority sign") as store:
         require_own(store)
         found = list(reviews(_around(context), fleet, requests, store, pin))
+        # Reviews and signatures are one after the other: nothing is signed before every request was shown.
         good = [each.found for each in found if each.found is not None]
         if not yes:
             _ask(good)

@@ -35,6 +35,7 @@ def deliver_status(found: Statuses, text: list[Line] | str | None, textfile: Pat
         if textfile is not None:
             write_parts(textfile, found.parts())
             return
+        # A part at a time, as it lies in the file: all of them may not fit into memory.
         for part in found.parts():
             say(part.decode())
     elif textfile is not None:

@@ -51,6 +51,7 @@ def _of_component(graph: TrustGraph, wanted: str, role: str) -> TrustGraph:
 
     known = dict.fromkeys(map(component, graph.connections))
     meant = {each for each in known if wanted in {each, each.removeprefix("kube-"), each.partition(" ")[0]}}
+    # Names have what is published behind a comma, and whose kubeconfig it is in front.
     meant |= {each for each in known if each.partition(",")[0] == wanted or each == f"user {wanted}"}
     _require(meant, f"there is no {role} {wanted!r} here", wanted, known)
     return graph.only(lambda each: component(each) in meant)

@@ -44,6 +44,8 @@ def made_identity(system: System, root: Path) -> Identity:
                 f"{root / IDENTITY} exists: a new key could not open what was sealed to it",
                 hint="show its recipient with --show; to make a new key, move it away",
             )
+        # A transaction for one file, too: the mode is set before its content, and it is on disk before it is
+        # printed.
         with store.transaction() as transaction:
             made = stage_identity(transaction)
             transaction.commit()

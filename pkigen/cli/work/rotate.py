@@ -143,6 +143,7 @@ def _agree(proposed: ProposedStep, options: StepTerms) -> None:
         aside_lines(live_lines(proposed.seen, cluster=inventory.cluster.name))
     if proposed.evidence is not None:
         aside(evidence_text(proposed.evidence))
+    # Before it is saved: a plan that is refused anyway is not worth a review.
     proposed.require()
     document = PlanDocument.of(structured.plan(proposed.plan, inventory, proposed.risks))
     (say_lines if options.output is Format.TEXT else aside_lines)(plan_lines(document))
