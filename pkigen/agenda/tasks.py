@@ -93,6 +93,7 @@ def expired_cluster(situation: Situation) -> Task | None:
     ended = [each.id for each in situation.endings if each.ends <= situation.now]
     servers = [each.id for each in situation.endings if each.name == API_SERVER.name]
     # Without a known certificate of an API server the list is empty, and so says nothing.
+    # One API server that is still accepted keeps the cluster working: the others are ordinary renewals then.
     which = [each for each in ended if each in CAS] or (servers if set(servers) <= set(ended) else [])
     if not which:
         return None

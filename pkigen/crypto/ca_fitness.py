@@ -158,6 +158,8 @@ def _unfit_chain(chain: tuple[x509.Certificate, ...], below: int) -> str | None:
     for depth, (link, above) in enumerate(itertools.pairwise(chain)):
         try:
             link.verify_directly_issued_by(above)
+        # pyca raises ValueError where the issuer has another name, TypeError where its key can verify
+        # nothing.
         except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
             if is_self_issued(link) and is_self_issued(above):
                 return "the file holds two roots, and one file is for one CA"

@@ -179,6 +179,7 @@ def renew_root(
 
 def end_of_validity(now: datetime, validity: timedelta) -> datetime:
     """When a certificate made now ends, to the second, if its CA lives that long."""
+    # Compared before it is added: a datetime beyond the year 9999 is an OverflowError.
     end = END_OF_TIME if validity > END_OF_TIME - now else now + validity
     return end.replace(microsecond=0)
 

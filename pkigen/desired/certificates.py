@@ -338,6 +338,7 @@ CERTIFICATES: tuple[CertificateKind, ...] = (
         name="kubelet.conf",
         issuer=CA.KUBERNETES,
         profile=Profile.CLIENT,
+        # A node is known by both, name and group (pkg/auth/nodeidentifier/default.go, `NodeIdentity`).
         common_name="system:node:{node}",
         organizations=(NODES_GROUP,),
         holder=Holder.NODE,

@@ -256,6 +256,8 @@ class _Edges:
                     server_certificate=None,
                     client_trust=None,
                     client_certificate=self._certificate(self._api_server(node), "proxy-client-cert-file"),
+                    # Merged with what is published already (clusterauthenticationtrust,
+                    # `combinedClusterAuthenticationInfo`).
                     server_trust=self._api_server(publisher).file("requestheader-client-ca-file"),
                 )
 

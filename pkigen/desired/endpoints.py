@@ -39,6 +39,7 @@ class Endpoint:
         return f"{host_text(self.host)}:{self.port}"
 
 
+# pkg/cluster/ports/ports.go, `KubeletPort`.
 KUBELET_PORT = 10250
 
 
@@ -54,6 +55,7 @@ def endpoints(inventory: Inventory, read: ReadText | None = None) -> Iterator[En
         line = lines.of(ComponentName.API_SERVER, node)
         place = (
             _bound(line.value("bind-address"), node.advertise_address),
+            # The program's own default (pkg/kubeapiserver/options/serving.go, `BindPort`).
             _port(line.value("secure-port"), 6443),
         )
         found.append(("kube-apiserver", node, place, line.file("tls-cert-file")))

@@ -53,6 +53,7 @@ class ShownCertificates:
             item = self._inventory.certificates.get(certificate)
             for name in pair.names or (item.sans.texts() if item is not None else ()):
                 # Of two pairs for one name the earlier one counts.
+                # The API server walks its pairs from the last to the first, and overwrites.
                 found.setdefault(name.removeprefix("DNS:").removeprefix("IP:"), certificate)
         return found
 

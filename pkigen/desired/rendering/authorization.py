@@ -95,6 +95,7 @@ _TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node")
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _LONGEST_NAME: Final = 253
 _SECONDS: Final = re.compile(r"[1-9][0-9]{0,5}s")
+# apiserver, `apis/apiserver/validation/validation.go`: a longer `timeout` is refused.
 _LONGEST_TIMEOUT: Final = 30
 
 

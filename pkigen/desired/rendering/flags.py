@@ -121,7 +121,8 @@ def kube_controller_manager(cluster: ClusterSpec, _node: Node) -> tuple[Flag, ..
         "bind-address": "127.0.0.1",
         "client-ca-file": f"{directory}/ca.crt",
         "cluster-name": cluster.name,
-        # These two are off by default, and nodes that join need them.
+        # These two are off by default (kube-controller-manager, app/bootstrap.go), and nodes that join need
+        # them.
         "controllers": "*,bootstrapsigner,tokencleaner",
         "kubeconfig": CONTROLLER_MANAGER_KUBECONFIG,
         "leader-elect": "true",

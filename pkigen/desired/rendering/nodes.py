@@ -25,6 +25,7 @@ KUBEADM_ARGUMENTS = "KUBELET_KUBEADM_ARGS"
 """The variable that the kubelet package's drop-in 10-kubeadm.conf puts on the command line."""
 
 _PROGRAMS = "/usr/local/bin"
+# kubeadm gives the Service of the cluster's DNS this address (constants.go, `GetDNSIP`).
 _DNS_INDEX = 10
 
 
