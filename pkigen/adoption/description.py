@@ -173,7 +173,7 @@ class _Describer:
         try:
             return load_text(self._text(spec).encode(), file=_FILE, kinds=CERTIFICATES)
         except SpecError as error:
-            hint = "no spec can say what these nodes have; `pkigen verify` of the same files may say more"
+            hint = "no spec can say what they have; `pkigen verify TREE` of the same files may say more"
             raise SpecError(error.problems, hint=hint) from None
 
     # -- what the flags say -----------------------------------------------------------------------------

@@ -279,7 +279,7 @@ def _same(ca: CA, held: Sequence[_Held]) -> tuple[x509.Certificate, ...]:
         if set(certificates) != set(first[1]):
             raise AdoptionError(
                 f"{first[0]} and {node} have different CAs in {ca}.crt",
-                hint="`pkigen verify` of the same files says which connections that breaks",
+                hint="`pkigen verify TREE` of the same files says which connections that breaks",
             )
     if not first[1]:
         raise AdoptionError(
@@ -296,6 +296,6 @@ def _signer(ca: CA, certificates: Sequence[x509.Certificate], public: bytes) -> 
     if not found:
         raise AdoptionError(
             f"the private key of {ca_id(ca)} does not belong to the certificate in {ca}.crt",
-            hint="`pkigen verify` of the same files shows on which node",
+            hint="`pkigen verify TREE` of the same files shows on which node",
         )
     return found[0]

@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pkigen import __version__
+from pkigen.cli.addressed import found_at, is_place
 from pkigen.cli.console import Colour, choose_colour, flush, one_run, silence
 from pkigen.cli.key_forecast import keys_ahead
 from pkigen.cli.options import DirectoryOption
@@ -134,7 +135,7 @@ def _directory_of_group(parent: Any) -> Any:
 
 def _refuse_unused_directory(command: Any, parent: Any) -> None:
     """Let a command that works on no cluster say so where -C is given, before or behind its name."""
-    if all(each.name != "directory" for each in command.params):
+    if not any(map(is_place, command.params)):
         option = _dir_option(parent, _refuse_directory)
         option.hidden = True
         command.params = [*command.params, option]
@@ -165,7 +166,7 @@ def _refuse_directory(context: Any, _option: Any, value: Any) -> None:
 def _take_directory(context: Any, _option: Any, value: Any) -> None:
     """Keep what -C says for the command that follows; what stands nearer to it goes before."""
     if value is not None:
-        context.obj.directory = Path(value)
+        context.obj.directory = found_at(Path(value))
 
 
 def _sentence_of(command: Any) -> str:

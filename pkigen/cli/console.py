@@ -14,6 +14,7 @@ from itertools import accumulate, chain
 from textwrap import wrap
 from typing import TextIO
 
+from pkigen.cli.addressed import addressed_here, place
 from pkigen.cli.reports.lines import Line, Tone
 from pkigen.errors import PkigenError, Problem
 from pkigen.notation import printable
@@ -41,11 +42,12 @@ _colour: ContextVar[Colour] = ContextVar("colour", default=Colour.AUTO)
 @contextmanager
 def one_run() -> Iterator[None]:
     """For one run of the program, its errors included: what is chosen within ends with it."""
-    token = _colour.set(Colour.AUTO)
+    colour, cluster = _colour.set(Colour.AUTO), place.set(None)
     try:
         yield
     finally:
-        _colour.reset(token)
+        _colour.reset(colour)
+        place.reset(cluster)
 
 
 @contextmanager
@@ -216,7 +218,7 @@ def _coloured(lines: Iterable[Line], stream: TextIO) -> str:
 
 def _folded(line: Line, columns: int | None) -> Iterator[Line]:
     """A line that prints; as several, where a terminal would break its words."""
-    text = printable(line.text)
+    text = addressed_here(printable(line.text))
     if line.is_whole:
         yield Line(text, line.tone)
     else:
@@ -247,7 +249,7 @@ def _painted(text: str, tone: Tone | None) -> str:
 
 def note(line: str) -> None:
     """Print one line that is not the result; on a terminal, the word before its colon in colour."""
-    text = "\n".join(_parts(printable(line), _columns(sys.stderr)))
+    text = "\n".join(_parts(addressed_here(printable(line)), _columns(sys.stderr)))
     label, colon, rest = text.partition(":")
     if colon and label in _LABELS and is_coloured(sys.stderr):
         text = f"{_painted(f'{label}:', _LABELS[label])}{rest}"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pkigen import layout
+from pkigen.cli.addressed import found_at
 from pkigen.errors import UsageError
 from pkigen.notation import command_line, dir_option
 from pkigen.records import dataclass
@@ -76,7 +77,7 @@ def find_directory(option: Path | None, spec: Path | None) -> ClusterDirectory:
             or f"name the cluster's directory with -C DIR or in {VARIABLE}, or make a cluster with "
             "`pkigen init SPEC`",
         )
-    return ClusterDirectory(root=found)
+    return ClusterDirectory(root=found if found is around else found_at(found))
 
 
 def first_directory(option: Path | None, spec: Path | None, name: str) -> Path:
@@ -95,7 +96,7 @@ def first_directory(option: Path | None, spec: Path | None, name: str) -> Path:
         return named.root
     around = surrounding()
     if around is None:
-        return Path(name)
+        return found_at(Path(name))
     beside = _beside(spec)
     # `pkigen init cluster.yaml` once more within the cluster: a second run, which changes nothing.
     if beside is not None and around.samefile(beside):

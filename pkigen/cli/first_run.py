@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.airgap.carrier.cluster_key import bundle_fingerprint
+from pkigen.cli.addressed import addressed_here
 from pkigen.cli.console import note, say, say_line, width
 from pkigen.cli.options import Format
 from pkigen.cli.reports.summary import cluster_summary
@@ -78,11 +79,10 @@ def say_made(session: Session, store: Store, plan: Plan, applied: Applied, outpu
     """Say what a cluster's first certificates are."""
     pin = bundle_fingerprint(store)
     if output is Format.TEXT:
-        say(
-            cluster_summary(
-                session.inventory, store, root=session.root, applied=applied, now=session.now, width=width()
-            )
+        made = cluster_summary(
+            session.inventory, store, root=session.root, applied=applied, now=session.now, width=width()
         )
+        say(addressed_here(made))
         say(_pinned(pin))
     else:
         _say_structured(session, plan, applied, pin, output)

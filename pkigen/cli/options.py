@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pkigen.cli.addressed import named_place
 from pkigen.notation import format_duration
 from pkigen.rotation.deadline import DEADLINE
 
@@ -96,6 +97,7 @@ DirectoryOption = Annotated[
         metavar="DIR",
         help="The cluster's directory.  [default: $PKIGEN_DIR, or the one around the current directory]",
         show_default=False,
+        callback=named_place,
     ),
 ]
 FirstDirectoryOption = Annotated[
@@ -106,6 +108,7 @@ FirstDirectoryOption = Annotated[
         metavar="DIR",
         help="The cluster's directory.  [default: $PKIGEN_DIR, or ./<cluster name>]",
         show_default=False,
+        callback=named_place,
     ),
 ]
 TemplatesOption = Annotated[

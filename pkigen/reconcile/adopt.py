@@ -185,7 +185,7 @@ def _require_none(faults: list[str]) -> None:
             hint="leave an administrator's kubeconfig that logs in by a plugin or a token out of the copy: "
             "it is kept absent then; a component's needs its certificate"
             if is_other
-            else "`pkigen verify` of the same files says what is wrong with them; what is missing here "
+            else "`pkigen verify TREE` of the same files says what is wrong with them; what is missing here "
             "has to be copied from its node",
         )
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pkigen.cli.addressed import takes_directory
 from pkigen.cli.app import run
 from pkigen.cli.system import System
 from pkigen.layout import SPEC_FILE
@@ -84,6 +85,8 @@ class InProcess:
         captured = self.capsys.readouterr()
         result = Result(code=int(code), out=captured.out, err=captured.err)
         assert_civil(result)
+        if {"-C", "--dir"} & set(map(str, arguments)):
+            assert_addressed(result.err)
         return result
 
 
@@ -119,6 +122,12 @@ def assert_civil(result: Result) -> None:
         assert not result.error[0].isupper(), result.error
         assert not result.error.endswith("."), result.error
     assert "error: " not in result.out
+
+
+def assert_addressed(said: str) -> None:
+    """Where the directory was named, every command that is said next names it, too."""
+    for words in (found.split() for found in re.findall(r"`pkigen ([a-z][^`]*)`", said)):
+        assert {"-C", "--dir", "TREE"} & set(words) or not takes_directory(words), said
 
 
 def photograph(root: Path) -> dict[str, tuple[int, int, bytes | None]]:

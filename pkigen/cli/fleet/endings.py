@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pkigen.cli.addressed import addressed
 from pkigen.cli.console import note
 from pkigen.cli.reports.fleet_text import alike, counted, named
 from pkigen.cli.reports.validation_forms import problem_fields
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def tell_notes(found: Sequence[SiteVisit[Any]]) -> None:
     """Say what was said at the clusters, once for all that said the same."""
     for line, names in alike((visit.site.label, line) for visit in found for line in visit.notes):
-        note(f"{line} ({named(names)})")
+        note(f"{_addressed(line, names, found)} ({named(names)})")
 
 
 def failures(found: Iterable[SiteVisit[Any]]) -> list[dict[str, Any]]:
@@ -28,7 +29,7 @@ def failures(found: Iterable[SiteVisit[Any]]) -> list[dict[str, Any]]:
             "cluster": visit.site.label,
             "directory": str(visit.site.root) if visit.site.root is not None else None,
             "message": visit.failure.message,
-            "hint": visit.failure.hint,
+            "hint": _addressed(visit.failure.hint, [visit.site.label], [visit]),
             "problems": list(map(problem_fields, visit.failure.problems)),
         }
         for visit in found
@@ -36,7 +37,13 @@ def failures(found: Iterable[SiteVisit[Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _tell_reasons(failed: Iterable[SiteVisit[Any]]) -> None:
+def _addressed(text: str, names: Sequence[str], visited: Iterable[SiteVisit[Any]]) -> str:
+    """A text that holds for some clusters, with its commands as they are for the first of them."""
+    first = next(visit.site for visit in visited if visit.site.label == names[0])
+    return text if first.root is None else addressed(text, first.root)
+
+
+def _tell_reasons(failed: Sequence[SiteVisit[Any]]) -> None:
     reasons = ((visit.site.label, visit.failure) for visit in failed if visit.failure is not None)
     # A wrong template fails at every site in the same words: a thousand lines of them would hide the one that
     # is different.
@@ -45,7 +52,7 @@ def _tell_reasons(failed: Iterable[SiteVisit[Any]]) -> None:
         for sentence in said:
             note(f"failed: {named(names)}: {sentence}")
         if reason.hint:
-            note(f"hint: {reason.hint}")
+            note(f"hint: {_addressed(reason.hint, names, failed)}")
 
 
 def require_all(found: Sequence[SiteVisit[Any]], *, again: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.cli.addressed import addressed
 from pkigen.cli.reports.cluster_text import cluster_lines
 from pkigen.cli.reports.tables import page
 from pkigen.desired.readers import ComponentName
@@ -43,7 +44,7 @@ def rescue_runbook(inventory: Inventory, in_cluster: Sequence[ClusterStep], *, d
     lines = [f"cluster {inventory.cluster.name}: after its certificates have expired", ""]
     for number, (title, *body) in enumerate(book.sections(), start=1):
         lines += [f"{number}. {title}", *(f"   {line}".rstrip() for line in body), ""]
-    return page(lines)
+    return page(addressed(line, directory) for line in lines)
 
 
 class _RescueRunbook:

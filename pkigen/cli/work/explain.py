@@ -13,6 +13,7 @@ import typer
 from pkigen.access import explanation, failures
 from pkigen.access.handshakes import Known
 from pkigen.cli.access_sources import read_bounded
+from pkigen.cli.addressed import addressed_here
 from pkigen.cli.console import say
 from pkigen.cli.directory import NoClusterError
 from pkigen.cli.document import document
@@ -42,7 +43,7 @@ def say_explained(what: str, lines: Iterable[str], output: Format) -> None:
     """Say it, or give it as a document."""
     with document(output) as content:
         said = list(lines)
-        say(page(said))
+        say(addressed_here(page(said)))
         content.update(outcomes.explained(what, said))
 
 
