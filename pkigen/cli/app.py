@@ -138,6 +138,8 @@ def _refuse_unused_directory(command: Any, parent: Any) -> None:
     if not any(map(is_place, command.params)):
         option = _dir_option(parent, _refuse_directory)
         option.hidden = True
+        # Not `directory`: that is what `--authority` is called, and a parser goes by the name.
+        option.name = "cluster"
         command.params = [*command.params, option]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pkigen import layout
 from pkigen.adoption.gathered import is_foreign
+from pkigen.cli.addressed import place
 from pkigen.cli.directory import NoClusterError
 from pkigen.cli.session import open_record
 from pkigen.cli.system import directory_of
@@ -35,6 +36,7 @@ def open_examined(
     """
     named = directory_of(context, directory)
     if named is not None and is_foreign(named):
+        place.set(None)  # no command finds a cluster there
         raise UsageError(
             f"{named} is no cluster's directory: it has no {layout.LOCK_FILE}",
             hint=f"files of nodes are named without -C: `pkigen {context.info_name} {quoted(named)}`",

@@ -9,7 +9,7 @@ import yaml
 
 from pkigen.crypto.names import Subject, parse_subject
 from tests.access.made_requests import request
-from tests.cli.program import DAY, copy_of
+from tests.cli.program import DAY, copy_of, unaddressed
 
 if TYPE_CHECKING:
     from tests.access.team_cluster import TeamCluster
@@ -44,7 +44,7 @@ def kept(place: TeamCluster) -> TeamCluster:
 def explained(place: TeamCluster, who: str) -> list[str]:
     result = place.run("explain", who, "-C", place.tree)
     assert result.code == 0, result.err
-    return [" ".join(line.split()) for line in result.out.splitlines()]
+    return [" ".join(line.split()) for line in unaddressed(result.out).splitlines()]
 
 
 def forbidden(

@@ -19,7 +19,7 @@ from pkigen.crypto.keys import load_private
 from pkigen.state.observed import client_key_pem
 from tests.access.made_requests import issued_certificate, issued_names, plain, request
 from tests.access.team_cluster import SPEC, TeamCluster
-from tests.cli.program import NOW, photograph
+from tests.cli.program import NOW, photograph, unaddressed
 
 LOCK = ".pkigen/lock"
 
@@ -52,7 +52,7 @@ def test_only_the_approved_identity_is_issued(place: TeamCluster) -> None:
         "until 2026-12-22 03:00 UTC (720h by default)",
         "unless `pkigen access revoke` ends it",
     ):
-        assert said in result.err
+        assert said in unaddressed(result.err)
     place.assert_clean()
     last = place.ledger()[-1]
     assert (last["event"], last["id"], last["subject"]) == ("signed", "request:ann", "CN=ann,O=dev,O=ops")

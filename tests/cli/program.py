@@ -126,8 +126,14 @@ def assert_civil(result: Result) -> None:
 
 def assert_addressed(said: str) -> None:
     """Where the directory was named, every command that is said next names it, too."""
+    said = re.sub(r"without -C: `[^`]*`", "", said)
     for words in (found.split() for found in re.findall(r"`pkigen ([a-z][^`]*)`", said)):
         assert {"-C", "--dir", "TREE"} & set(words) or not takes_directory(words), said
+
+
+def unaddressed(said: str) -> str:
+    """What was said, as where no command needs to be told which cluster is meant."""
+    return re.sub(r"(`pkigen [^`]*?) -C [^`]*`", r"\1`", said)
 
 
 def photograph(root: Path) -> dict[str, tuple[int, int, bytes | None]]:

@@ -21,12 +21,12 @@ _NAMED = "the cluster"
 @pytest.mark.parametrize(
     ("said", "meant"),
     [
-        ("`pkigen plan` shows them, `pkigen apply` does", f"`pkigen plan -C '{_NAMED}'` shows them, `pkigen apply -C '{_NAMED}'` does"),
+        ("`pkigen plan`, `pkigen apply`", f"`pkigen plan -C '{_NAMED}'`, `pkigen apply -C '{_NAMED}'`"),
         ("`pkigen rotate ca kubernetes`", f"`pkigen rotate ca kubernetes -C '{_NAMED}'`"),
         ("`pkigen access csr manifest`", f"`pkigen access csr manifest -C '{_NAMED}'`"),
         ("`pkigen airgap authority accept ANSWER`", f"`pkigen airgap authority accept ANSWER -C '{_NAMED}'`"),
     ],
-)  # fmt: skip
+)
 def test_what_works_on_a_cluster_names_it(said: str, meant: str) -> None:
     assert addressed(said, _NAMED) == meant
 

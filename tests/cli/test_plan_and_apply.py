@@ -457,5 +457,5 @@ def test_apply_saves_what_plan_saves(pkigen: InProcess, tree: Path, spec: Path, 
     assert first.read_text() == second.read_text()
     assert contents(tree) == before
     refused = pkigen("apply", first, "-C", tree, "--save", second)
-    assert (refused.code, refused.hint) == (2, f"`pkigen show {first}` shows it")
+    assert (refused.code, refused.hint) == (2, f"`pkigen show {first} -C {tree}` shows it")
     assert pkigen("apply", first, spec, "-C", tree, "--yes").code == 0

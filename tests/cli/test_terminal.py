@@ -275,9 +275,10 @@ def test_a_signal_leaves_nothing_half_made(tmp_path: Path, number: signal.Signal
         out, err = process.communicate(timeout=300)
     assert process.returncode == code, err
     assert out == ""
+    way = f"`pkigen status -C {root}` shows which"
     assert err.splitlines() == [
         "error: interrupted",
-        "hint: the PKI directory is unchanged, or the change is complete: `pkigen status` shows which",
+        f"hint: the PKI directory is unchanged, or the change is complete: {way}",
     ]
     assert not root.exists()
     with pytest.raises(ProcessLookupError):
@@ -352,7 +353,7 @@ def test_a_result_that_cannot_be_written(tree: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "error: the result cannot be written to standard output: no space left on device\n"
-        "hint: if a change was made, it stays: `pkigen rollback --list` shows the last one\n"
+        f"hint: if a change was made, it stays: `pkigen rollback --list -C {tree}` shows the last one\n"
     )
 
 

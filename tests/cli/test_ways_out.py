@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests.cli.program import DAY, NOW, InProcess
+from tests.cli.program import DAY, NOW, InProcess, unaddressed
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -113,7 +113,7 @@ def test_what_pkigen_made_is_rescued(pkigen: InProcess, tmp_path: Path, spec: Pa
     for command in COMMANDS:
         result = pkigen(*command, spec, "-C", root)
         assert f"{CAS[ca]}.crt is unfit as the {ca} CA: it expired" in result.error
-        assert "`pkigen rescue` renews an expired CA" in result.hint
+        assert "`pkigen rescue` renews an expired CA" in unaddressed(result.hint)
     assert pkigen("rescue", spec, "-C", root, "--yes").code == 0
     assert pkigen("verify", "-C", root, spec).code == 0
 

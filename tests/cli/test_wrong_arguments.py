@@ -172,7 +172,7 @@ def test_what_is_offered_exists(pkigen: InProcess, tree: Path) -> None:
         assert pkigen("explain", hint.removeprefix("did you mean ").rstrip("?"), "-C", tree).code == 0
     assert refused(pkigen("explain", "cp-1", "-C", tree)) == (
         "cp-1 is a node",
-        "`pkigen status --node cp-1` shows what is on it",
+        f"`pkigen status --node cp-1 -C {tree}` shows what is on it",
     )
 
 

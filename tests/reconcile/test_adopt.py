@@ -268,8 +268,8 @@ def test_what_is_read_may_not(path: str, told: str, cluster: Found, tmp_path: Pa
     assert refused(cluster, tmp_path / "prod", absent(path), idle={"cp-2": frozenset(ComponentName)}) == (
         told,
         (
-            "`pkigen verify TREE` of the same files says what is wrong with them; what is missing here has to be "
-            "copied from its node"
+            "`pkigen verify TREE` of the same files says what is wrong with them; what is missing here has "
+            "to be copied from its node"
         ),
     )
 

@@ -11,6 +11,7 @@ import pytest
 from pkigen.airgap.carrier.envelope import unwrap
 from pkigen.crypto.age import Identity
 from tests.airgap.offline.offline_sides import CAS, DAY, SPEC, OfflineSides
+from tests.cli.program import unaddressed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +117,7 @@ def test_rescue_needs_the_offline_side_for_what_has_ended_there(enrolled: WithNo
     refused = enrolled.pkigen("rescue", "-C", enrolled.site, "--yes", *enrolled.opened)
     assert refused.code == 1
     assert refused.error == f"only the offline authority can renew what has expired: {', '.join(CAS)}"
-    assert f"`pkigen airgap authority request {' '.join(CAS)}` here" in refused.hint
+    assert f"`pkigen airgap authority request {' '.join(CAS)}` here" in unaddressed(refused.hint)
     enrolled.ask(*CAS, *enrolled.opened)
     enrolled.sign()
     enrolled.accept(*enrolled.opened)
