@@ -36,7 +36,7 @@ def carry_out(
         yes: Whether nobody is asked.
         output: How the result is written.
     """
-    with document(output) as content, session.writing(f"authority {what}") as store:
+    with document(output) as content, session.writing(f"airgap authority {what}") as store:
         session = session.at(store)
         if not ready(session, store):
             sentence = f"nothing to do: {session.root} needs no `authority {what}`"

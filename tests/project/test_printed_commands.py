@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pkigen.cli.app import LEAVES
+
 PACKAGE = Path(__file__).resolve().parents[2] / "pkigen"
 _COMMAND = re.compile(r"pkigen [a-z][^`;]*")
 # The values that are a cluster's directory, by the names that the code has for them.
@@ -56,3 +58,14 @@ def test_directories_are_named_by_the_option() -> None:
         if (faults := _faults(path.read_text()))
     }
     assert found == {}
+
+
+_HELD = re.compile(r"""(?:writing|changing)\((?:[^()"']+, )?f?"([a-z -]+)(?: \{\w+\})?\"""")
+
+
+def test_who_holds_a_directory_is_called_as_it_is_run() -> None:
+    """Its name is what a message gives as `pkigen NAME`, and what a list of backups shows."""
+    held = [name for path in sorted(PACKAGE.rglob("*.py")) for name in _HELD.findall(path.read_text())]
+    assert "airgap bundle install" in held
+    known = {" ".join(leaf) for leaf in LEAVES}
+    assert [name for name in held if not any(f"{name} ".startswith(f"{leaf} ") for leaf in known)] == []

@@ -58,7 +58,7 @@ def init(
     else:
         session, name = root_session(context, shared, directory), shared.name
     lifetime = root_lifetime(session, root_validity)
-    with document(output) as content, session.writing("authority init") as store:
+    with document(output) as content, session.writing("airgap authority init") as store:
         existed = read_description(store) is not None
         require_own(store)
         if not existed:
@@ -101,7 +101,7 @@ def renew(
         session, name = root_session(context, shared, directory), shared.name
     names = [certificate_named(each) for each in names]
     lifetime = root_lifetime(session, root_validity)
-    with document(output) as content, session.writing("authority renew") as store:
+    with document(output) as content, session.writing("airgap authority renew") as store:
         require_own(store)
         opened = open_authority(session.inventory, store, now=session.now, revived=names, fleet=name)
         require_known(names, opened)

@@ -83,7 +83,7 @@ def request(
     selection = asked_by_name(session.inventory, names, window)
     request_out(
         session,
-        "authority request",
+        "airgap authority request",
         file=file,
         selection=selection,
         again=again,
@@ -146,7 +146,7 @@ def accept(
     data = read_file(answered, limit=LARGEST_BUNDLE)
     if runbook is not None:
         require_place(runbook)
-    with session.writing("authority accept") as store:
+    with session.writing("airgap authority accept") as store:
         if not force:
             require_recorded(store)
         pending = require_pending(store, root=session.root)

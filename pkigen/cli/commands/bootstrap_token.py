@@ -70,7 +70,7 @@ def bootstrap_token(
     manifest, kubeconfig = out / f"bootstrap-token-{made.id}.yaml", out / "bootstrap-kubelet.conf"
     # Before the ledger has the token: otherwise one might be on record that nobody has.
     require_writable(manifest, kubeconfig)
-    with session.writing("bootstrap-token") as store:
+    with session.writing("access bootstrap-token") as store:
         session = session.at(store)
         bundle = trust_bundle(session, store)
         anchors = session.anchors(store, CA.KUBERNETES)

@@ -109,7 +109,7 @@ def request(
         recipient=read_identity(identity).recipient if identity is not None else None,
     )
     now = system.clock()
-    with changing(system, root, "node request") as store:
+    with changing(system, root, "airgap node request") as store:
         if store.recovered is not None:
             note(f"note: {store.recovered}")
         # The request is recorded on the node first: a medium that is pulled out early costs only a second

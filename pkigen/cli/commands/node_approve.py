@@ -66,7 +66,7 @@ def approve(
     pins = Pins.of_texts(pin or (), nodes=nodes, requests=len(files))
     require_place(out)
     carried = [(file, read_file(file, limit=LARGEST_BUNDLE)) for file in files]
-    with document(output) as content, session.writing("node approve") as store:
+    with document(output) as content, session.writing("airgap node approve") as store:
         session = session.at(store)
         petitions, reviewed = reviewed_petitions(carried, session, store, pins)
         new = [petition for petition in petitions if not petition.approved_before]

@@ -92,7 +92,7 @@ def sign(
     lifetime = lifetime_of(validity, identity.person)
     say_request(request, identity)
     note(f"issuing: {identity.subject} for {format_duration(lifetime)}, key {request.key_description}")
-    with session.writing("sign") as store:
+    with session.writing("access sign") as store:
         session = session.at(store)
         signed = sign_request(
             request,

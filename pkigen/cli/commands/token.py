@@ -76,7 +76,7 @@ def token(
     claims = claims_of(
         session.inventory, account, uid=uid, audiences=audience or (), validity=lifetime, now=session.now
     )
-    with session.writing("token") as store:
+    with session.writing("access token") as store:
         session = session.at(store)
         text = sign_token(
             claims,

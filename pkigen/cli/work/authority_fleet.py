@@ -68,7 +68,7 @@ def sign_all(
             f"{session.root} does not exist",
             hint="make the authority with `pkigen airgap authority init FLEET`, or give it with --authority",
         )
-    with session.writing("authority sign") as store:
+    with session.writing("airgap authority sign") as store:
         require_own(store)
         found = list(reviews(_around(context), fleet, requests, store, pin))
         # Reviews and signatures are one after the other: nothing is signed before every request was shown.

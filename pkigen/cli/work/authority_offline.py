@@ -93,7 +93,7 @@ def sign_request(
             f"{session.root} does not exist",
             hint="make the authority with `pkigen airgap authority init SPEC`, or give it with --authority",
         )
-    with session.writing("authority sign") as store:
+    with session.writing("airgap authority sign") as store:
         require_own(store)
         opened = open_authority(session.inventory, store, now=session.now)
         pinned = trusted_site(pin, store)

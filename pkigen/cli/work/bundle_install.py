@@ -43,7 +43,7 @@ def install_bundle(visit: Visit, *, yes: bool) -> dict[str, Any]:
         note("note: not run as root: you will own the files; on a running node root must own them")
     if not yes and not agreed("install this?"):
         raise PkigenError("not installed", hint="nothing was changed")
-    with visit.writing("bundle install") as store:
+    with visit.writing("airgap bundle install") as store:
         _say_recovery(store)
         installed = read_installed(store)
         # Again: somebody may have been faster, with another bundle or another key.
@@ -84,7 +84,7 @@ def go_back(place: BundleHost, backup: str | None, *, yes: bool, force: bool) ->
         raise PkigenError(f"the rollback is dangerous: {risks[0]}", hint="if this is intended, add --force")
     if not yes and not agreed("go back?"):
         raise PkigenError("not rolled back", hint="nothing was changed")
-    with changing(system, root, "bundle rollback") as store:
+    with changing(system, root, "airgap bundle rollback") as store:
         _say_recovery(store)
         # What was agreed to was planned without the lock: with another plan the agreement is void.
         if plan_going_back(store, backup) != planned:

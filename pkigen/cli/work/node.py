@@ -36,7 +36,7 @@ def made_identity(system: System, root: Path) -> Identity:
     Raises:
         PkigenError: It has one.
     """
-    with changing(system, root, "node identity") as store:
+    with changing(system, root, "airgap node identity") as store:
         if store.recovered is not None:
             note(f"note: {store.recovered}")
         if identity_of(store) is not None:

@@ -86,7 +86,7 @@ class BundleSite:
 def on_node(root: Path, filesystem: FileSystem | None = None, *, now: datetime = NOW) -> Store:
     """A node's root directory, held for a change."""
     fs = filesystem or Unsynced()
-    return Store.open(root, command="bundle install", now=now, filesystem=fs, private=NODE_PRIVATE)
+    return Store.open(root, command="airgap bundle install", now=now, filesystem=fs, private=NODE_PRIVATE)
 
 
 def looking(root: Path) -> Store:
