@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 place: ContextVar[Path | None] = ContextVar("place", default=None)
 """The cluster's directory, where no command finds it by itself: -C names it, or a spec does."""
-_COMMAND = re.compile(r"`pkigen ([a-z][^`]*)`")
+# Not what runs or was interrupted: that was begun as somebody else has named the cluster.
+_COMMAND = re.compile(r"(?<!is in use by )(?<!an interrupted )`pkigen ([a-z][^`]*)`")
 _TREE = "TREE"
 """What stands for files that pkigen did not make: who examines them names no cluster."""
 

@@ -126,7 +126,7 @@ def assert_civil(result: Result) -> None:
 
 def assert_addressed(said: str) -> None:
     """Where the directory was named, every command that is said next names it, too."""
-    said = re.sub(r"without -C: `[^`]*`", "", said)
+    said = re.sub(r"(?:without -C: |is in use by |an interrupted )`[^`]*`", "", said)
     for words in (found.split() for found in re.findall(r"`pkigen ([a-z][^`]*)`", said)):
         assert {"-C", "--dir", "TREE"} & set(words) or not takes_directory(words), said
 

@@ -36,6 +36,8 @@ def test_what_works_on_a_cluster_names_it(said: str, meant: str) -> None:
     [
         "`pkigen plan -C other`",
         "`pkigen plan --dir other`",
+        "home is in use by `pkigen apply` (process 1)",
+        "an interrupted `pkigen apply` was undone",
         "`pkigen verify TREE` of the same files",
         "`pkigen airgap node request`, on the node",
         "`pkigen airgap bundle install FILE --pin …`",
