@@ -273,6 +273,8 @@ def _rows_of_file(path: Path) -> tuple[Row, ...]:
 
 
 def _gaps_without_columns(template: Template, rows: Iterable[Row]) -> Iterator[Problem]:
+    if any(row.problems for row in rows):
+        return iter(())  # what is wrong with a row is told of it; which columns it should have is not known
     columns = [name for row in rows for name in row.cells]
     return missing_columns(template, dict.fromkeys(columns)) if columns else iter(())
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import json
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pkigen.cli.app import run
 from pkigen.cli.fleet.documents import fleet_schema
+from pkigen.cli.fleet.endings import failures, require_all
+from pkigen.cli.fleet.visits import Failure, SiteVisit
 from pkigen.cli.system import System
+from pkigen.errors import PkigenError
 from tests.cli.program import NOW, contents, copy_of
 from tests.cli.schemas import closed
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
     from tests.cli.program import InProcess
@@ -163,6 +167,38 @@ def test_what_describes_no_fleet(
                 words[0] == "validate" and "Fleet" not in change.get("fleet", "Fleet")
             )
     assert not (tmp_path / "edge/clusters").exists()
+
+
+def test_a_row_that_is_cut_off_is_told_of_the_row(pkigen: InProcess, tmp_path: Path) -> None:
+    """Alone, it is no reason to say that there is no such column: the first line names it."""
+    file = write(tmp_path / "edge")
+    header, first, *_ = ROWS.splitlines()
+    (file.parent / "sites.csv").write_text(f"{header}\n{first.rpartition(',')[0]}\n")
+    result = pkigen("fleet", "plan", file)
+    assert "where the first line names" in result.err
+    assert "no row has a column" not in result.err
+
+
+def test_a_saved_plan_without_its_beginning(pkigen: InProcess, fleet: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text("")
+    refused = pkigen("fleet", "apply", fleet, plan, "--yes")
+    assert (refused.code, refused.error) == (2, f"none of {fleet}, {plan} is a saved plan of a fleet")
+
+
+def test_a_hint_names_the_cluster_that_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = Failure(message="it is stale", hint="`pkigen plan` shows why")
+    sites = [SimpleNamespace(label=name, root=Path("clusters") / name) for name in ("berlin", "kiel")]
+    visited: list[SiteVisit[None]] = [SiteVisit(site=each, failure=failure) for each in sites]  # type: ignore[arg-type]
+    assert [each["hint"] for each in failures(visited)] == [
+        "`pkigen plan -C clusters/berlin` shows why",
+        "`pkigen plan -C clusters/kiel` shows why",
+    ]
+    with pytest.raises(PkigenError):
+        require_all(visited, again="pkigen fleet apply fleet.yaml")
+    assert capsys.readouterr().err == (
+        "failed: berlin, kiel: it is stale\nhint: `pkigen plan -C clusters/berlin` shows why\n"
+    )
 
 
 # -- what is the same afterwards --------------------------------------------------------------------------

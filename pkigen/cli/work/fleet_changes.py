@@ -63,6 +63,12 @@ def told_apart(files: Sequence[Path]) -> tuple[Path | None, Path | None]:
     """
     plans = [each for each in files if is_fleet_plan(each)]
     fleets = [each for each in files if each not in plans]
+    if not plans and len(files) > 1:
+        raise UsageError(
+            f"none of {', '.join(map(str, files))} is a saved plan of a fleet",
+            hint="one that was cut off or changed at its beginning is none; "
+            "`pkigen fleet plan FLEET --save PLAN` saves one",
+        )
     if len(plans) > 1 or len(fleets) > 1:
         raise UsageError(
             f"{', '.join(map(str, files))}: more than a fleet and a saved plan of it",
