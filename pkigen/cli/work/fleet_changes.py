@@ -55,6 +55,20 @@ def run_of(
     return changes.Run(fleet=read_fleet(place), around=around, wish=wish, jobs=jobs)
 
 
+def _too_many(files: Sequence[Path], plans: Sequence[Path]) -> UsageError:
+    named = ", ".join(map(str, files))
+    if not plans:
+        return UsageError(
+            f"none of {named} is a saved plan of a fleet",
+            hint="one that was cut off or changed at its beginning is none; "
+            "`pkigen fleet plan FLEET --save PLAN` saves one",
+        )
+    return UsageError(
+        f"{named}: more than a fleet and a saved plan of it",
+        hint="name at most one of each; `pkigen fleet plan FLEET --save PLAN` saves one",
+    )
+
+
 def told_apart(files: Sequence[Path]) -> tuple[Path | None, Path | None]:
     """The fleet and the saved plan, by what they hold.
 
@@ -63,15 +77,6 @@ def told_apart(files: Sequence[Path]) -> tuple[Path | None, Path | None]:
     """
     plans = [each for each in files if is_fleet_plan(each)]
     fleets = [each for each in files if each not in plans]
-    if not plans and len(files) > 1:
-        raise UsageError(
-            f"none of {', '.join(map(str, files))} is a saved plan of a fleet",
-            hint="one that was cut off or changed at its beginning is none; "
-            "`pkigen fleet plan FLEET --save PLAN` saves one",
-        )
     if len(plans) > 1 or len(fleets) > 1:
-        raise UsageError(
-            f"{', '.join(map(str, files))}: more than a fleet and a saved plan of it",
-            hint="name at most one of each; `pkigen fleet plan FLEET --save PLAN` saves one",
-        )
+        raise _too_many(files, plans)
     return (fleets[0] if fleets else None), (plans[0] if plans else None)
