@@ -6,10 +6,12 @@ file in which the two differ would mean one thing to its author and another to k
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
 from pkigen.spec.yaml_nodes import MappingNode, ScalarNode, SequenceNode, YAMLNode
+from pkigen.spec.yaml_scalars import Disputed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,13 +21,17 @@ _BOOLEANS = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "off", "Off", "OFF"), "false"),
 }
 _NUMBER = re.compile(
-    r"[-+]?(?:0b[01]+|0o[0-7]+|0x[0-9a-fA-F]+|(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?)"
+    r"[-+]?(?:0b[01]+|0o[0-7]+|0x[0-9a-f]+|(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:e[-+]?[0-9]+)?)", re.IGNORECASE
 )
 
 
 def misread(node: YAMLNode) -> Iterator[tuple[ScalarNode, str]]:
-    """Every unquoted word that is text here, and what kubectl makes of it."""
+    """Every unquoted word that is text here, or a number of one's own, and what kubectl makes of it."""
     match node:
+        case ScalarNode(value=Disputed()):
+            yield node, "a number that others read differently"
+        case ScalarNode(value=float() as number) if not math.isfinite(number):
+            yield node, "a number that JSON does not have"
         case ScalarNode() if node.plain and isinstance(node.value, str):
             found = _BOOLEANS.get(node.text)
             # goyaml takes underscores out before it reads a number (`resolve`).

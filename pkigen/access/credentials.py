@@ -143,30 +143,29 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
         read: Gives the bytes of a file, or a sentence saying why it cannot.
         now: The present, in UTC.
     """
-    if entry.fields.get("exec"):
-        return Credential(kind=CredentialKind.PROGRAM, details=tuple(_program(entry)))
-    if entry.fields.get("auth-provider"):
-        return Credential(
-            kind=CredentialKind.PROGRAM,
-            faults=("it needs an auth-provider, which kubectl no longer has since 1.26",),
-        )
     certificate, certificate_faults = _certificate(entry, read)
     token, token_faults = token_of(entry, read)
     # Certificates are tried before tokens (kubeapiserver/authenticator/config.go).
     if certificate is not None:
         found = of_certificate(certificate, now=now)
-        faults = (*found.faults, *certificate_faults, *_key_faults(entry, read, certificate))
+        faults = (*found.faults, *certificate_faults, *_key_faults(entry, read, certificate), *token_faults)
         more = ("there is also a token; the API server uses the certificate first",) if token else ()
-        return _with(found, faults=faults, details=(*found.details, *more))
+        return _with(found, faults=faults, details=(*found.details, *more, *_idle_program(entry)))
     if token:
         found = of_token(token, now=now)
-        return _with(found, faults=(*found.faults, *certificate_faults), details=found.details)
+        details = (*found.details, *_idle_program(entry))
+        return _with(found, faults=(*found.faults, *certificate_faults), details=details)
     faults = (*certificate_faults, *token_faults)
     if entry.text("username"):
         return Credential(
             kind=CredentialKind.PASSWORD,
+            details=tuple(_idle_program(entry)),
             faults=("it is a password, which API servers have not accepted since 1.19",),
         )
+    if entry.fields.get("exec"):
+        return Credential(kind=CredentialKind.PROGRAM, details=tuple(_program(entry)), faults=faults)
+    if entry.fields.get("auth-provider"):
+        return _of_provider(entry)
     asks = ("kubectl asks for a user name and a password, which API servers do not accept",)
     # Where it is allowed, whoever shows nothing has this name (authentication/request/anonymous).
     return Credential(
@@ -174,6 +173,31 @@ def of_entry(entry: NamedEntry, read: Callable[[Path], bytes | str], *, now: dat
         user="system:anonymous",
         groups=("system:unauthenticated",),
         faults=faults or asks,
+    )
+
+
+def _idle_program(entry: NamedEntry) -> Iterator[str]:
+    """A program that is not asked, since there is a credential (`UpdateTransportConfig` in auth/exec)."""
+    if entry.fields.get("exec"):
+        yield "there is also a program (exec); kubectl does not run it beside a credential"
+
+
+def _of_provider(entry: NamedEntry) -> Credential:
+    """What an `auth-provider` gets: kubectl has one left (client-go, `plugin/pkg/client/auth`)."""
+    provider = entry.fields["auth-provider"]
+    fields = provider if isinstance(provider, dict) else {}
+    settings = fields.get("config")
+    if fields.get("name") != "oidc":
+        return Credential(
+            kind=CredentialKind.PROGRAM,
+            faults=("it needs an auth-provider, which kubectl no longer has since 1.26",),
+        )
+    issuer = settings.get("idp-issuer-url") if isinstance(settings, dict) else None
+    return Credential(
+        kind=CredentialKind.PROGRAM,
+        details=("kubectl keeps a token in it and renews it (auth-provider oidc)",)
+        + ((f"it logs in at {issuer}",) if issuer else ()),
+        faults=() if issuer else ("its auth-provider names no idp-issuer-url",),
     )
 
 
@@ -268,7 +292,9 @@ def token_of(entry: NamedEntry, read: Callable[[Path], bytes | str]) -> tuple[st
     if path:
         data = read(Path(entry.origin.parent / path))
         if isinstance(data, str):
-            return entry.text("token"), (f"its token {data}",)
+            # client-go reads it at once where there is no other token (`clientcmd/client_config.go`).
+            token = entry.text("token")
+            return token, () if token else (f"its token {data}",)
         return data.decode("ascii", "replace").strip(), ()
     return entry.text("token"), ()
 

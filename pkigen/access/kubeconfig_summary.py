@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pkigen.access.credentials import Credential, CredentialKind, content, of_entry
+from pkigen.access.kubeconfig_faults import cluster_faults, is_encrypted, user_faults
 from pkigen.access.kubeconfigs import Section
 from pkigen.crypto.names import subject_of
 from pkigen.crypto.pem_certificates import parse_certificates
@@ -61,6 +62,7 @@ def _context(
         return
     credential = of_entry(user, read, now=now)
     yield from credential_lines(credential, now=now)
+    yield from (f"broken:     {fault}" for fault in user_faults(user))
     if user.text("as"):
         groups = ", ".join(user.texts("as-groups"))
         yield f"acts as:    {user.text('as')}{f' in {groups}' if groups else ''}, if it may impersonate"
@@ -104,6 +106,9 @@ def _cluster(
     cluster: NamedEntry, read: Callable[[Path], bytes | str], endings: list[Ending], now: datetime
 ) -> Iterator[str]:
     yield f"cluster:    {cluster.name} at {cluster.text('server') or 'no server'}"
+    if cluster.text("server") and not is_encrypted(cluster.text("server")):
+        yield "            without https:// kubectl sends no credential, and verifies nobody"
+    yield from (f"broken:     {fault}" for fault in cluster_faults(cluster))
     for field, words in (
         ("tls-server-name", "server must be named"),
         ("proxy-url", "through the proxy"),

@@ -6,21 +6,22 @@ An entry keeps its fields as they were read, so that a merge does not change the
 from __future__ import annotations
 
 import base64
-import binascii
 import enum
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from pkigen.access import kubeconfig_fields as fields
 from pkigen.access.client_go_yaml import misread
+from pkigen.access.kubeconfig_fields import BadField
 from pkigen.access.yaml_text import Value, dump, parse
 from pkigen.errors import AccessError
 from pkigen.notation import base64_text
 from pkigen.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 Fields = Mapping[str, Value]
 
@@ -87,10 +88,6 @@ class Kubeconfig:
         return self.entries[section].get(name)
 
 
-class _Bad(Exception):  # noqa: N818 -- a finding on its way to becoming an AccessError
-    pass
-
-
 def load(data: bytes, path: PurePath) -> Kubeconfig:
     """Read a kubeconfig.
 
@@ -110,82 +107,43 @@ def load(data: bytes, path: PurePath) -> Kubeconfig:
     content = documents[0].value if documents else {}
     try:
         return _config(content, path)
-    except _Bad as fault:
+    except BadField as fault:
         raise AccessError(f"{path} is not a kubeconfig that kubectl reads: {fault}") from None
 
 
 def _config(content: object, path: PurePath) -> Kubeconfig:
-    """The content of a file as its three sections; Go's decoder takes null, an empty value, for none."""
-    top = _mapping(content, "it")
+    """The content of a file as its three sections; Go's decoder takes null for none."""
+    top = fields.mapping(content, "it")
     # clientcmd's Load takes both for given where they are left out.
-    if top.get("kind", "Config") != "Config" or top.get("apiVersion", "v1") != "v1":
-        raise _Bad("its kind is not Config in v1")
-    unknown = [key for key in top if key not in _TOP]
+    kind, version = (fields.text_or_nothing(top.get(key), key) for key in ("kind", "apiVersion"))
+    if kind not in {"", "Config"} or version not in {"", "v1"}:
+        raise BadField("its kind is not Config in v1")
+    unknown = [key for key in top if key not in fields.TOP]
     entries: dict[Section, Mapping[str, NamedEntry]] = {}
     for section in Section:
         found: dict[str, NamedEntry] = {}
-        for name, fields in _named(top.get(section.key), section, section.key):
-            unknown += _unknown_fields(name, fields, section)
-            known = _known_fields(fields, section, f"{section} {name!r}")
+        listed = fields.named(top.get(section.key), section, section.key, of=fields.mapping_or_nothing)
+        for name, content_of in listed.items():
+            unknown += _unknown_fields(name, content_of, section)
+            known = _known_fields(content_of, section, f"{section} {name!r}")
             found[name] = NamedEntry(name=name, fields=known, origin=path)
         entries[section] = found
+    preferences = fields.mapping_or_nothing(top.get("preferences"), "preferences")
+    fields.require_preferences(preferences, "preferences")
     return Kubeconfig(
         path=path,
         entries=entries,
-        current_context=_text(top.get("current-context") or "", "current-context"),
-        extensions=dict(_named(top.get("extensions"), "extension", "extensions", of=_anything)),
-        preferences=_mapping(top.get("preferences") or {}, "preferences"),
+        current_context=fields.text_or_nothing(top.get("current-context"), "current-context"),
+        extensions=fields.named(top.get("extensions"), "extension", "extensions", of=fields.anything),
+        preferences=preferences,
         unknown=tuple(unknown),
     )
 
 
-def _named(
-    content: object,
-    key: str,
-    where: str,
-    *,
-    of: Callable[[object, str], Fields] | None = None,
-) -> Iterator[tuple[str, Fields]]:
-    """A list of named entries as pairs; client-go refuses two with one name, too (`api/v1/conversion.go`)."""
-    read = of or _mapping
-    if not isinstance(content or [], list):
-        msg = f"{where} is not a list"
-        raise _Bad(msg)
-    seen: set[str] = set()
-    for item in content or []:  # type: ignore[attr-defined]
-        entry = _mapping(item, f"an entry of {where}")
-        name = _text(entry.get("name") or "", f"a name in {where}")
-        if name in seen:
-            msg = f"{where} has the name {name!r} twice"
-            raise _Bad(msg)
-        seen.add(name)
-        yield name, read(entry.get(key) or {}, f"{where}[{name}]")
-
-
-def _anything(content: object, _where: str) -> Fields:
-    return content  # type: ignore[return-value]
-
-
-def _mapping(content: object, where: str) -> Fields:
-    """A mapping, or `_Bad` with a sentence that names the place and no value."""
-    if not isinstance(content, dict):
-        msg = f"{where} is not a mapping"
-        raise _Bad(msg)
-    return content
-
-
-def _text(value: object, where: str) -> str:
-    """A text, likewise."""
-    if not isinstance(value, str):
-        msg = f"{where} is not a string"
-        raise _Bad(msg)
-    return value
-
-
-def _known_fields(fields: Fields, section: Section, where: str) -> Fields:
+def _known_fields(content: Fields, section: Section, where: str) -> Fields:
     """The fields that kubectl reads, each of its type: with one of another type it reads nothing at all."""
     result: dict[str, Value] = {}
-    for key, value in fields.items():
+    for key, value in content.items():
         if key not in _FIELDS[section] or value is None:
             continue  # Go's decoder takes null for "not given"
         _FIELDS[section][key](value, f"{key} of {where}")
@@ -193,86 +151,12 @@ def _known_fields(fields: Fields, section: Section, where: str) -> Fields:
     return result
 
 
-def _unknown_fields(name: str, fields: Fields, section: Section) -> Iterator[str]:
+def _unknown_fields(name: str, content: Fields, section: Section) -> Iterator[str]:
     """The paths of fields that kubectl drops in silence: most are misspelt."""
-    return (f"{section.key}[{name}].{key}" for key in fields if key not in _FIELDS[section])
+    return (f"{section.key}[{name}].{key}" for key in content if key not in _FIELDS[section])
 
 
-def _require_text(value: object, where: str) -> None:
-    _text(value, where)
-
-
-def _require_flag(value: object, where: str) -> None:
-    """Refuse what is not `true` or `false`: client-go does not take words for them."""
-    if not isinstance(value, bool):
-        msg = f"{where} is neither true nor false"
-        raise _Bad(msg)
-
-
-def _require_data(value: object, where: str) -> None:
-    """Standard base64 in one line or several: Go's decoder skips line breaks (`encoding/base64`)."""
-    try:
-        base64.b64decode(_text(value, where).replace("\n", ""), validate=True)
-    except (binascii.Error, ValueError):
-        msg = f"{where} is not base64"
-        raise _Bad(msg) from None
-
-
-def _require_texts(value: object, where: str) -> None:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        msg = f"{where} is not a list of strings"
-        raise _Bad(msg)
-
-
-def _require_mapping(value: object, where: str) -> None:
-    _mapping(value, where)
-
-
-def _require_list(value: object, where: str) -> None:
-    if not isinstance(value, list):
-        msg = f"{where} is not a list"
-        raise _Bad(msg)
-
-
-# The JSON names of clientcmd/api/v1/types.go: Config, Cluster, Context, AuthInfo.
-_TOP = frozenset(
-    {"apiVersion", "kind", "clusters", "contexts", "users", "current-context", "preferences", "extensions"}
-)
-_FIELDS: dict[Section, dict[str, Callable[[object, str], None]]] = {
-    Section.CLUSTER: {
-        "server": _require_text,
-        "tls-server-name": _require_text,
-        "insecure-skip-tls-verify": _require_flag,
-        "certificate-authority": _require_text,
-        "certificate-authority-data": _require_data,
-        "proxy-url": _require_text,
-        "disable-compression": _require_flag,
-        "extensions": _require_list,
-    },
-    Section.CONTEXT: {
-        "cluster": _require_text,
-        "user": _require_text,
-        "namespace": _require_text,
-        "extensions": _require_list,
-    },
-    Section.USER: {
-        "client-certificate": _require_text,
-        "client-certificate-data": _require_data,
-        "client-key": _require_text,
-        "client-key-data": _require_data,
-        "token": _require_text,
-        "tokenFile": _require_text,
-        "as": _require_text,
-        "as-uid": _require_text,
-        "as-groups": _require_texts,
-        "as-user-extra": _require_mapping,
-        "username": _require_text,
-        "password": _require_text,
-        "auth-provider": _require_mapping,
-        "exec": _require_mapping,
-        "extensions": _require_list,
-    },
-}
+_FIELDS = {Section.CLUSTER: fields.CLUSTER, Section.CONTEXT: fields.CONTEXT, Section.USER: fields.USER}
 
 
 def encode(config: Kubeconfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -168,17 +169,18 @@ def _blocks(content: bytes, key: str, path: str, whose: str) -> bytes:
 def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
     """The same for a file in `directory`: paths below it are written relative, as kubectl writes them."""
 
-    def shorten(section: Section, entry: NamedEntry) -> NamedEntry:
-        fields = dict(entry.fields)
-        for key in _PATHS[section]:
-            path = entry.text(key)
-            # Not with `..`, though client-go would resolve it: what lies beside a file is rarely moved along
-            # with it.
-            if path and Path(path).is_relative_to(directory):
-                fields[key] = str(Path(path).relative_to(directory))
-        return replace(entry, fields=fields)
+    def shortened(path: str) -> str:
+        # Not with `..`, though client-go would resolve it: what lies beside a file is rarely moved along with it.
+        if os.pardir in Path(path).parts or not Path(path).is_relative_to(directory):
+            return path
+        return str(Path(path).relative_to(directory))
 
-    return _each(config, shorten)
+    def program(path: str) -> str:
+        short = shortened(path)
+        # A name alone would be looked up in PATH.
+        return short if os.sep in short else f"{os.curdir}{os.sep}{short}"
+
+    return _each(config, lambda section, entry: _with_paths(entry, section, of=shortened, of_program=program))
 
 
 def _each(config: Kubeconfig, change: Callable[[Section, NamedEntry], NamedEntry]) -> Kubeconfig:
@@ -192,13 +194,29 @@ def _each(config: Kubeconfig, change: Callable[[Section, NamedEntry], NamedEntry
 
 def _resolved(entry: NamedEntry, section: Section) -> NamedEntry:
     """A relative path is meant from the directory of its kubeconfig (loader.go ResolveLocalPaths)."""
-    fields = dict(entry.fields)
     # Where a file comes from may be told from where the command was run.
     base = Path.cwd() / entry.origin.parent
+
+    def absolute(path: str) -> str:
+        # As Go's filepath.Join, links stay what they are; what is absolute already leads where it led.
+        return path if Path(path).is_absolute() else os.path.normpath(base / path)
+
+    return _with_paths(entry, section, of=absolute, of_program=absolute)
+
+
+def _with_paths(
+    entry: NamedEntry, section: Section, *, of: Callable[[str], str], of_program: Callable[[str], str]
+) -> NamedEntry:
+    """The same entry with other paths of files and of a program (loader.go GetAuthInfoFileReferences)."""
+    fields = dict(entry.fields)
     for key in _PATHS[section]:
-        path = entry.text(key)
-        if path:
-            fields[key] = os.path.normpath(base / path)  # as Go's filepath.Join; links stay what they are
+        if entry.text(key):
+            fields[key] = of(entry.text(key))
+    program = fields.get("exec")
+    command = program.get("command") if isinstance(program, Mapping) else None
+    # What has no separator is looked up in PATH, and stays so.
+    if isinstance(program, Mapping) and isinstance(command, str) and os.sep in command:
+        fields["exec"] = {**program, "command": of_program(command)}
     return replace(entry, fields=fields)
 
 

@@ -52,8 +52,11 @@ def read_bounded(path: Path, *, limit: int) -> bytes:
     Raises:
         AccessError: It cannot be read.
     """
-    if str(path) == "-":
-        return sys.stdin.buffer.read(limit + 1)
+    return sys.stdin.buffer.read(limit + 1) if str(path) == "-" else _read_file(path, limit)
+
+
+def _read_file(path: Path, limit: int) -> bytes:
+    """The same of a file alone; raises `AccessError` where it cannot be read."""
     try:
         with path.open("rb") as stream:
             # By the one byte more the caller tells a file that is too large from one that fits exactly.
@@ -83,10 +86,26 @@ def _at_node(kubeconfig: Path, path: Path) -> Path:
     return inside if inside.is_file() else path
 
 
+def referenced(path: Path) -> bytes:
+    """The bytes of a file that a kubeconfig names by its path here.
+
+    Its author is seldom who runs the command: what would wait for somebody, such as a terminal, a pipe or
+    standard input, is not read.
+
+    Raises:
+        AccessError: It cannot be read, or is too large to be a certificate, a key or a token.
+    """
+    if leads_to(str(path), Path.exists) and not path.is_file():
+        raise AccessError(f"{path} is not a regular file")
+    data = _read_file(path, LARGEST_REFERENCE)
+    if len(data) > LARGEST_REFERENCE:
+        raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, the limit for a certificate")
+    return data
+
+
 def read_reference(path: Path) -> bytes | str:
-    """The bytes of a file that a kubeconfig names by its path here, or why there are none."""
+    """The same, or why there are none."""
     try:
-        data = read_bounded(path, limit=LARGEST_REFERENCE)
+        return referenced(path)
     except AccessError as error:
         return error.message
-    return data if len(data) <= LARGEST_REFERENCE else f"{path} is larger than {LARGEST_REFERENCE} bytes"

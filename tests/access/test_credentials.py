@@ -58,6 +58,16 @@ def jwt(**claims: object) -> str:
         ),
         ("exec: {command: aws}", "kubectl runs a program that gets it (exec)"),
         ("auth-provider: {name: gcp}", "kubectl no longer has since 1.26"),
+        (
+            "auth-provider: {name: oidc, config: {idp-issuer-url: 'https://i'}}",
+            "it logs in at https://i",
+        ),
+        ("auth-provider: {name: oidc}", "broken:     its auth-provider names no idp-issuer-url"),
+        # client-go runs no program where it has a certificate or a token.
+        ("exec: {command: aws}, token: opaque", "credential: bearer token"),
+        ("exec: {command: aws}, client-certificate: ca.crt", "credential: client certificate"),
+        ("exec: {command: aws}, token: opaque", "kubectl does not run it beside a credential"),
+        ("client-certificate: ca.crt, tokenFile: none", "broken:     its token"),
         ("username: joe, password: x", "API servers have not accepted since 1.19"),
         ("as: root", "user:       system:anonymous"),
         ("token: opaque, as: root, as-groups: [a, b]", "acts as:    root in a, b, if it may impersonate"),

@@ -31,6 +31,25 @@ BAD = {
     "clusters: [{name: a, cluster: {extensions: 7}}]": "extensions of cluster 'a' is not a list",
     "users: [{name: a, user: {as-groups: a}}]": "as-groups of user 'a' is not a list of strings",
     "users: [{name: a, user: {exec: a}}]": "exec of user 'a' is not a mapping",
+    "clusters: {}": "clusters is not a list",
+    "users: false": "users is not a list",
+    "contexts: [{name: 0}]": "a name in contexts is not a string",
+    "contexts: [{name: a, context: false}]": "contexts[a] is not a mapping",
+    "contexts: [{name: a, context: {extensions: [a]}}]": "an entry of extensions of context 'a'",
+    "extensions: [{name: b, extension: {}}, {name: b, extension: {}}]": "has the name 'b' twice",
+    "extensions: [{name: a, extension: 012}]": "kubectl reads 012 as a number that others read differently",
+    "extensions: [{name: a, extension: .nan}]": "kubectl reads .nan as a number that JSON does not have",
+    "users: [{name: 0X1F}]": "kubectl reads 0X1F as a number",
+    "users: [{name: a, user: {as-user-extra: {k: v}}}]": "k in as-user-extra of user 'a' is not a list",
+    "users: [{name: a, user: {exec: {command: 7}}}]": "command of exec of user 'a' is not a string",
+    "users: [{name: a, user: {exec: {args: a}}}]": "args of exec of user 'a' is not a list of strings",
+    "users: [{name: a, user: {exec: {env: {a: b}}}}]": "env of exec of user 'a' is not a list",
+    "users: [{name: a, user: {exec: {env: [{name: 7}]}}}]": "a name in env of exec of user 'a'",
+    "users: [{name: a, user: {exec: {provideClusterInfo: 1}}}]": "is neither true nor false",
+    "users: [{name: a, user: {auth-provider: {name: a, config: {k: 1}}}}]": "k in config of auth-provider",
+    "preferences: []": "preferences is not a mapping",
+    "preferences: {colors: a}": "colors of preferences is neither true nor false",
+    "current-context: false": "current-context is not a string",
     "current-context: 7": "current-context is not a string",
     "preferences: 7": "preferences is not a mapping",
     "kind: Config\n---\nkind: Config": "holds 2 YAML documents",
@@ -43,6 +62,13 @@ BAD = {
     "a: &a [*a]": "stands within its own anchor",
 }
 
+# kubectl reads the first of several documents and the last of two keys, and octal numbers and words for true.
+OWN_RULES = (
+    "kind: Config\n",
+    "extensions: [{name: a, extension: 012}]",
+    "clusters: [{name: a, cluster: {insec",
+)
+
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_kubeconfig(place: TeamCluster, text: str) -> None:
@@ -53,6 +79,20 @@ def test_what_is_no_kubeconfig(place: TeamCluster, text: str) -> None:
         assert str(path) in result.error
         if "}x" not in text:
             assert BAD[text] in result.error
+
+
+@pytest.mark.parametrize("text", [each for each in BAD if not each.startswith(OWN_RULES)])
+def test_kubectl_reads_none_of_them_either(place: TeamCluster, text: str) -> None:
+    path = place.write("c", text)
+    with pytest.raises(AssertionError):
+        viewed(path)
+
+
+def test_nothing_is_what_it_is_for_kubectl(place: TeamCluster) -> None:
+    text = "kind: null\napiVersion: ''\nusers: null\ncurrent-context: null\npreferences: null\n"
+    path = place.write("c", f"{text}contexts: [{{name: null, context: null}}]\n")
+    assert viewed(path)["contexts"] == [{"name": "", "context": {"cluster": "", "user": ""}}]
+    assert place.run("access", "kubeconfig", "show", path).code == 0
 
 
 def test_kubectl_loads_what_pkigen_writes(place: TeamCluster) -> None:

@@ -382,6 +382,58 @@ def test_programs_are_refused_unless_allowed(place: TeamCluster, key: str) -> No
     assert key in allowed.out
 
 
+def test_a_program_stays_where_it_is(place: TeamCluster) -> None:
+    """A path with a separator is meant from its kubeconfig's directory, a name alone is looked up in PATH."""
+    paths = []
+    for folder, command in (("a", "./bin/login"), ("b", "login"), ("c", "/opt/login"), ("d", "../login")):
+        (place.folder / folder).mkdir()
+        program = f"{{apiVersion: client.authentication.k8s.io/v1beta1, command: {command}}}"
+        content = f"kind: Config\nusers: [{{name: {folder}, user: {{exec: {program}}}}}]\n"
+        paths.append(place.write(f"{folder}/config", content))
+
+    def commands(text: str) -> dict[str, str]:
+        return {each["name"]: each["user"]["exec"]["command"] for each in yaml.safe_load(text)["users"]}
+
+    merged = place.run("access", "kubeconfig", "merge", *paths, "--allow-exec").out
+    at = place.folder
+    expected = {"a": f"{at}/a/bin/login", "b": "login", "c": "/opt/login", "d": f"{at}/login"}
+    assert commands(merged) == expected
+    out = at / "config"
+    place.run("access", "kubeconfig", "merge", *paths, "--allow-exec", "--out", out)
+    assert commands(out.read_text()) == expected | {"a": "a/bin/login", "d": "./login"}
+
+
+def test_an_absolute_path_is_not_touched(place: TeamCluster) -> None:
+    """`link/..` is not where the link stands; client-go leaves what is absolute as it is."""
+    (place.folder / "far/away").mkdir(parents=True)
+    (place.folder / "link").symlink_to("far/away")
+    path = place.write("c", f"users: [{{name: a, user: {{tokenFile: {place.folder}/link/../token}}}}]")
+    for options in ((), ("--out", place.folder / "out")):
+        result = place.run("access", "kubeconfig", "merge", path, *options)
+        text = (place.folder / "out").read_text() if options else result.out
+        assert yaml.safe_load(text)["users"][0]["user"]["tokenFile"] == f"{place.folder}/link/../token"
+
+
+def test_a_kubeconfig_cannot_make_anybody_wait(place: TeamCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard input, a pipe and a terminal are no certificates, whoever names them."""
+    os.mkfifo(place.folder / "pipe")
+    monkeypatch.chdir(place.folder)
+    content = (
+        "kind: Config\ncurrent-context: c\ncontexts: [{name: c, context: {cluster: k, user: u}}]\n"
+        "clusters: [{name: k, cluster: {certificate-authority: '-'}}]\n"
+        "users: [{name: u, user: {tokenFile: pipe}}]\n"
+    )
+    place.write("c", content)
+    for command in (("explain", "c"), ("access", "kubeconfig", "show", "c")):
+        out = place.run(*command).out
+        assert "its CA - cannot be read: no such file or directory" in out
+        assert "its token pipe is not a regular file" in out
+    place.write("d", "clusters: [{name: k, cluster: {certificate-authority: pipe}}]")
+    assert place.run("access", "kubeconfig", "merge", "--flatten", "d").error.endswith(
+        "is not a regular file"
+    )
+
+
 def test_bounds_and_missing_files(place: TeamCluster) -> None:
     big = place.write("c", b" " * ((4 << 20) + 1))
     assert "larger than 4 MiB" in place.run("access", "kubeconfig", "merge", big).error

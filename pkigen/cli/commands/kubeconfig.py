@@ -57,8 +57,9 @@ def merge_kubeconfigs(
     """
     from pkigen.access import merge
     from pkigen.access.kubeconfigs import encode
+    from pkigen.cli.access_sources import referenced
     from pkigen.cli.outputs import write_secret
-    from pkigen.cli.work.kubeconfig import merged_configs, precedence_of, read_kubeconfig, referenced
+    from pkigen.cli.work.kubeconfig import merged_configs, precedence_of, read_kubeconfig
 
     precedence = precedence_of(rename=rename, first_wins=first_wins)
     configs = [read_kubeconfig(path) for path in files]

@@ -7,7 +7,7 @@ from pathlib import Path
 from pkigen.access import merge
 from pkigen.access.collisions import CollisionError
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG, Kubeconfig, load
-from pkigen.cli.access_sources import LARGEST_REFERENCE, read_bounded
+from pkigen.cli.access_sources import read_bounded
 from pkigen.cli.console import note
 from pkigen.errors import AccessError, UsageError
 
@@ -33,14 +33,6 @@ def merged_configs(configs: list[Kubeconfig], precedence: merge.Precedence) -> m
         for collision in error.collisions:
             note(str(collision))
         raise
-
-
-def referenced(path: Path) -> bytes:
-    """A file that a kubeconfig names; raises `AccessError` where it is too large to be a certificate."""
-    data = read_bounded(path, limit=LARGEST_REFERENCE)
-    if len(data) > LARGEST_REFERENCE:
-        raise AccessError(f"{path} is larger than {LARGEST_REFERENCE >> 20} MiB, the limit for a certificate")
-    return data
 
 
 def read_kubeconfig(path: Path) -> Kubeconfig:
