@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from pkigen.store import Store
 
 # A namespace's name is a label, a ServiceAccount's a subdomain (apimachinery, `pkg/api/validation`).
-_LABEL = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-_ACCOUNT = re.compile(rf"({_LABEL})/({_LABEL}(?:\.{_LABEL}){{0,100}})")
+# Within a subdomain only the whole has a limit (`IsDNS1123Subdomain`).
+_NAMESPACE = "[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_PART = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_ACCOUNT = re.compile(rf"({_NAMESPACE})/(?=[-.a-z0-9]{{1,253}}\Z)({_PART}(?:\.{_PART})*)")
 
 
 def parse_account(text: str) -> tuple[str, str]:

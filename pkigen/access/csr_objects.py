@@ -32,14 +32,11 @@ class RequestObject:
     steps: tuple[str, ...]
 
 
-def request_object(
-    pem: bytes, request: Request, *, name: str | None, validity: timedelta, file: str
-) -> RequestObject:
+def request_object(request: Request, *, name: str | None, validity: timedelta, file: str) -> RequestObject:
     """The object for a request that is fit; the cluster takes the identity from the request itself.
 
     Args:
-        pem: The request.
-        request: What was read of it.
+        request: What was read; nothing that stood around it gets into the object.
         name: The object's name; by default the user's.
         validity: How long the certificate should live; the cluster may shorten it.
         file: Where the manifest will stand, for the lines to say.
@@ -73,7 +70,7 @@ def request_object(
             "metadata": {"name": own},
             "spec": {
                 "expirationSeconds": seconds,
-                "request": base64_text(pem),
+                "request": base64_text(request.pem),
                 "signerName": SIGNER,
                 "usages": usages,
             },

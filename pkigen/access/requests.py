@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from pkigen.access.request_text import EXTENSION_REQUESTS, extension_lines, quoted, subject_text, text_of
@@ -36,6 +37,8 @@ class Request:
     """
 
     key: CertificatePublicKeyTypes
+    pem: bytes
+    """The request alone, as the API server takes it: one block of the label CERTIFICATE REQUEST."""
     subject: str
     extensions: tuple[str, ...]
     asked: Subject
@@ -98,6 +101,7 @@ def _read(data: bytes, allowed: Subject | None) -> Request:
         )
     return Request(
         key=key,
+        pem=request.public_bytes(Encoding.PEM),
         subject=subject_text(request.subject),
         extensions=tuple(extension_lines(request)),
         asked=_asked(request.subject),

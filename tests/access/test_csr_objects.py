@@ -21,6 +21,8 @@ from pkigen.spec.values import parse_dns_name
 from tests.access.made_requests import issued_certificate, issued_names, name, plain, request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.access.team_cluster import TeamCluster
 
 
@@ -105,6 +107,22 @@ def test_the_object_for_the_cluster(place: TeamCluster) -> None:
     wrong = place.run("access", "csr", "manifest", "--csr", path, "--name", "a; rm -rf .")
     assert (wrong.code, wrong.out) == (2, "")
     assert wrong.error.startswith("--name must be a lower-case DNS name")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        lambda pem: pem.replace(b"CERTIFICATE REQUEST", b"NEW CERTIFICATE REQUEST"),  # keytool, certreq
+        lambda pem: pem.replace(b"\n", b"\r\n"),
+        lambda pem: b"Certificate Request: CN=somebody else\n" + pem + b"and more\n",
+    ],
+)
+def test_the_cluster_gets_the_request_alone(place: TeamCluster, sent: Callable[[bytes], bytes]) -> None:
+    """The API server takes one label only (`ParseCSR` of pkg/apis/certificates/v1)."""
+    data = request(plain("dev1"))
+    path = place.write("client.csr", sent(data))
+    made = place.run("access", "csr", "manifest", "--csr", path).out
+    assert base64.b64decode(yaml.safe_load(made)["spec"]["request"]) == data
 
 
 @given(strategies.text("aB0._:@+-", max_size=63).map("a".__add__))

@@ -122,6 +122,9 @@ def test_a_kubeconfig_instead(place: TeamCluster) -> None:
         (["--service-account", "deployer"], "must be a namespace, a slash and a name"),
         (["--service-account", "a.b/c"], "must be a namespace, a slash and a name"),
         (["--service-account", "web/Deployer"], "must be a namespace, a slash and a name"),
+        (["--service-account", f"web/{'a' * 254}"], "must be a namespace, a slash and a name"),
+        (["--service-account", "web/a..b"], "must be a namespace, a slash and a name"),
+        (["--service-account", f"{'a' * 64}/x"], "must be a namespace, a slash and a name"),
         (["--service-account", "web/x", "--uid", "7"], "--uid must be an object's UID"),
         (["--service-account", "web/x", "--validity", "1"], "--validity must be a duration"),
         (["--service-account", "web/x", "--validity", "0s"], "--validity must be longer than zero"),
@@ -139,6 +142,16 @@ def test_wrong_usage(place: TeamCluster, options: list[str], said: str) -> None:
     assert (result.code, result.out) == (2, "")
     assert said in result.error
     assert photograph(place.tree) == before
+
+
+def test_the_name_of_an_account_is_a_subdomain_and_no_label(place: TeamCluster) -> None:
+    """Only the whole name has a limit, of 253 characters (`IsDNS1123Subdomain`)."""
+    for name in ("a" * 253, f"{'a' * 100}.b-c"):
+        result = place.run("access", "token", "--service-account", f"web/{name}", "-C", place.tree)
+        assert result.code == 0
+        token = tokens.read(result.out.strip())
+        assert isinstance(token, tokens.Token)
+        assert token.claims["sub"] == f"system:serviceaccount:web:{name}"
 
 
 def test_a_token_ends_before_the_key_that_signed_it_may_go(place: TeamCluster) -> None:

@@ -109,14 +109,12 @@ def manifest(
     from pkigen.cli.work.csr import require_no_cluster_key
     from pkigen.crypto.csr import LARGEST_REQUEST
 
-    data = request_pem(read_bounded(csr, limit=LARGEST_REQUEST))
-    request = read_request(data)
+    request = read_request(request_pem(read_bounded(csr, limit=LARGEST_REQUEST)))
     asked = request.asked
     if asked.common_name:
         approved(asked.common_name, asked.organizations, inventory=None, reason=None)
     require_no_cluster_key(request, context, directory)
     made = request_object(
-        data,
         request,
         name=name,
         validity=duration(validity, "--validity"),
