@@ -170,7 +170,8 @@ def relative_to(config: Kubeconfig, directory: Path) -> Kubeconfig:
     """The same for a file in `directory`: paths below it are written relative, as kubectl writes them."""
 
     def shortened(path: str) -> str:
-        # Not with `..`, though client-go would resolve it: what lies beside a file is rarely moved along with it.
+        # Not with `..`, though client-go would resolve it: what lies beside a file is rarely moved along
+        # with it.
         if os.pardir in Path(path).parts or not Path(path).is_relative_to(directory):
             return path
         return str(Path(path).relative_to(directory))
