@@ -87,7 +87,7 @@ def test_what_stays_on_a_node_that_goes(pkigen: InProcess, tmp_path: Path) -> No
     # Nobody is told to copy anything to it afterwards.
     assert pkigen("apply", after, "-C", tree, "--yes", "--force").code == 0
     told = pkigen("next", "-C", tree).out
-    assert "-9" not in told
+    assert "-9" not in told.replace(str(tree), "")  # where the tree is says nothing
 
 
 PROXY = "  authentication: {proxies: [{name: gate}]}\n"
