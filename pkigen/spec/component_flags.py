@@ -32,7 +32,7 @@ class KnownFlags:
 
     `removed` has, for each flag that is gone, the first minor version of Kubernetes 1 without it; `None`
     where all that is known is that no supported version has it. `added` has the first version with it, for
-    each that later versions than the present one have.
+    each that some supported version before does not have.
     """
 
     current: frozenset[str]
@@ -42,7 +42,8 @@ class KnownFlags:
     def at(self, minor: int) -> frozenset[str]:
         """What the program takes in a minor version of Kubernetes 1, as far as is known."""
         kept = {flag for flag, since in self.removed.items() if since is not None and minor < since}
-        return self.current | kept | {flag for flag, since in self.added.items() if minor >= since}
+        coming = {flag for flag, since in self.added.items() if minor < since}
+        return (self.current | kept | self.added.keys()) - coming
 
 
 @cache
@@ -62,9 +63,15 @@ def known_flags(program: KnownProgram) -> KnownFlags:
 
 @cache
 def flag_types(program: KnownProgram) -> dict[str, str]:
-    """What pflag calls the type of a flag's value, of those whose values `flag_values` reads."""
-    types: dict[str, list[str]] = _components()[program].get("types", {})
+    """The type of a flag's value as pflag calls it, of those whose values `flag_values` reads."""
+    types: dict[str, list[str]] = _components()[program]["types"]
     return {flag: kind for kind, flags in types.items() for flag in flags}
+
+
+@cache
+def known_names(kind: str) -> frozenset[str]:
+    """Names that flags take: `cipherSuites` of Go, `admissionPlugins` of the API server."""
+    return frozenset(_data()["names"][kind])
 
 
 def flag_changes() -> list[tuple[KnownProgram, int, list[str], str]]:
@@ -77,8 +84,12 @@ def flag_changes() -> list[tuple[KnownProgram, int, list[str], str]]:
     ]
 
 
-@cache
 def _components() -> dict[str, Any]:
-    text = resources.files("pkigen.spec").joinpath(_DATA).read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)["components"]
+    found: dict[str, Any] = _data()["components"]
+    return found
+
+
+@cache
+def _data() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(resources.files("pkigen.spec").joinpath(_DATA).read_text("utf-8"))
     return found

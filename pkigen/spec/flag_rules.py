@@ -9,6 +9,7 @@ from pkigen.spec import feature_gates
 from pkigen.spec.compatibility_flags import EMULATED, emulated_minor, registry_faults
 from pkigen.spec.component_flags import KnownProgram, known_flags
 from pkigen.spec.etcd_gates import etcd_gates
+from pkigen.spec.etcd_settings import etcd_settings
 from pkigen.spec.feature_gates import known_gates
 from pkigen.spec.findings import NODES, Location, SpecFinding, last, warning
 from pkigen.spec.flag_combinations import (
@@ -18,6 +19,7 @@ from pkigen.spec.flag_combinations import (
     combinations,
     first_of,
 )
+from pkigen.spec.flag_names import ADMISSION, ASKED_MINOR, name_fault, plugin_fault
 from pkigen.spec.flag_values import value_fault
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote, suggestion
@@ -104,13 +106,18 @@ def flag_fault(spec: ClusterSpec, program: KnownProgram, name: str) -> str | Non
 
 def _etcd_takes(tag: str, name: str, known: KnownFlags) -> bool:
     """Whether an etcd of one's own takes a flag; one whose tag is no version may be of any."""
+    own = tag_version(tag)
+    if name in known.added:
+        return not own or own[:2] >= _etcd_of(known.added[name])
     if name not in known.removed:
         return name in known.current
-    own, since = tag_version(tag), known.removed[name]
-    if not own or since is None:
-        return True
-    first_without = tag_version(etcd_tag(KubernetesVersion(major=1, minor=since, patch=0)))
-    return own[:2] < first_without[:2]
+    since = known.removed[name]
+    return not own or since is None or own[:2] < _etcd_of(since)
+
+
+def _etcd_of(minor: int) -> tuple[int, ...]:
+    """The minor version of etcd that belongs to one of Kubernetes 1."""
+    return tag_version(etcd_tag(KubernetesVersion(major=1, minor=minor, patch=0)))[:2]
 
 
 def _gates(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -161,12 +168,45 @@ def _emulated(spec: ClusterSpec, program: KnownProgram) -> int | None:
 
 
 def _values(spec: ClusterSpec) -> Iterator[SpecFinding]:
-    """Values that programs can read."""
+    """Values that programs can read, and names that they know."""
     for program, at, arguments in _given(spec):
+        given = {argument.name: argument.value for argument in arguments}
         for place, argument in enumerate(arguments):
-            message = value_fault(program, argument.name, argument.value)
+            if flag_fault(spec, program, argument.name) is not None:
+                continue
+            message = value_fault(program, argument.name, argument.value) or name_fault(
+                program, argument.name, argument.value, given
+            )
             if message is not None:
                 yield SpecFinding(at=(*at, place, "value"), message=message)
+
+
+def _etcd_settings(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Values that etcd stops at; flags that it does not take are told already."""
+    given = spec.spec.etcd.extra_args
+    refused = {each.name for each in given if flag_fault(spec, KnownProgram.ETCD, each.name) is not None}
+    yield from etcd_settings(spec, refused)
+
+
+def _admission_plugins(spec: ClusterSpec) -> Iterator[SpecFinding]:
+    """Plugins that the API server has; other versions than the one that was asked may have others."""
+    version = spec.spec.kubernetes_version
+    for place, argument in enumerate(spec.spec.api_server.extra_args):
+        if argument.name not in ADMISSION or "$(" in argument.value:
+            continue
+        here: Location = (*_API_SERVER, place, "value")
+        for word in argument.value.split(",") if argument.value else ():
+            message = plugin_fault(word)
+            if message is None:
+                continue
+            if version.minor == ASKED_MINOR and not spec.spec.allow_unknown_flags:
+                message += ", and the API server stops at it"
+                yield SpecFinding(at=here, message=message, given=(_VERSION, _PERMISSION))
+            else:
+                message += (
+                    f" of v1.{ASKED_MINOR}; {KnownProgram.API_SERVER} stops if it does not know it either"
+                )
+                yield warning(here, message, _VERSION)
 
 
 def _components(spec: ClusterSpec) -> Iterator[SpecFinding]:
@@ -248,7 +288,9 @@ RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (
     _values,
     _gates,
     _components,
+    _admission_plugins,
     etcd_gates,
+    _etcd_settings,
     _combinations,
     _structured,
 )

@@ -6,6 +6,7 @@ import re
 from ipaddress import ip_address
 from math import isinf
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from pkigen.spec.component_flags import flag_types
 from pkigen.spec.feature_gates import as_boolean
@@ -31,6 +32,13 @@ _UNITS_ABOVE: Final = {"m": 60 * 10**9, "h": 3600 * 10**9}
 _PART: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _DURATION: Final = re.compile(rf"[+-]?(?:0|(?:{_PART.pattern})+)")
 _LARGEST_DURATION: Final = 2**63
+# net.SplitHostPort behind net/url: digits or nothing behind the colon, a colon in brackets only.
+_HOST_PORT: Final = re.compile(
+    r"(?:[^@]*@)?(?:\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%25[^]]+)?\]|[^][:%\s]*):[0-9]*"
+)
+_PORTS: Final = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5})|\+(?P<more>[0-9]{1,5}))?")
+_HIGHEST_PORT: Final = 65535
+_FILES_OF_PAIR: Final = 2
 
 
 def value_fault(program: KnownProgram, name: str, value: str) -> str | None:
@@ -55,13 +63,27 @@ def is_true(value: str) -> bool:
     return value.lower() in _TRUE
 
 
-def _is_integer(value: str, bits: int) -> bool:
+def integer_value(value: str) -> int | None:
+    """The whole number that Go reads with base 0; None where it reads none."""
     match = _INTEGER.fullmatch(value)
     if match is None:
-        return False
+        return None
     base, digits = next((base, match[group]) for group, base in _BASES.items() if match[group] is not None)
-    number = int(f"{match['sign']}{digits.replace('_', '')}", base)
-    return -(1 << bits - 1) <= number < 1 << bits - 1
+    return int(f"{match['sign']}{digits.replace('_', '')}", base)
+
+
+def duration_value(value: str) -> float | None:
+    """The nanoseconds that Go reads; None where it reads none, or too many."""
+    if _DURATION.fullmatch(value) is None:
+        return None
+    units = _UNITS | _UNITS_ABOVE
+    time = sum(float(number) * units[unit] for number, unit in _PART.findall(value))
+    return None if time >= _LARGEST_DURATION else -time if value.startswith("-") else time
+
+
+def _is_integer(value: str, bits: int) -> bool:
+    number = integer_value(value)
+    return number is not None and -(1 << bits - 1) <= number < 1 << bits - 1
 
 
 def _is_int(value: str) -> bool:
@@ -70,6 +92,61 @@ def _is_int(value: str) -> bool:
 
 def _is_int32(value: str) -> bool:
     return _is_integer(value, 32)
+
+
+def _is_uint(value: str) -> bool:
+    # strconv.ParseUint knows no sign.
+    return value[:1].isdecimal() and _is_integer(value, 65)
+
+
+def _is_uint32(value: str) -> bool:
+    return value[:1].isdecimal() and _is_integer(value, 33)
+
+
+def _is_level(value: str) -> bool:
+    # klog's is decimal, of 31 bits (textlogger and component-base logs).
+    return value.isascii() and value.isdecimal() and int(value) < 1 << 31
+
+
+def _are_int32(value: str) -> bool:
+    # pflag's Int32Slice reads them with base 0.
+    return all(map(_is_int32, value.split(",")))
+
+
+def _are_urls(value: str) -> bool:
+    """As etcd's client/pkg/types `NewURLs`; an empty text stands for none."""
+    return not value or all(map(_is_url, value.split(",")))
+
+
+def _are_origins(value: str) -> bool:
+    return value == "*" or (bool(value) and _are_urls(value))
+
+
+def _is_url(value: str) -> bool:
+    """With a port, without a path, of a scheme that etcd listens with."""
+    try:
+        url = urlsplit(value.strip())
+    except ValueError:
+        return False
+    if url.scheme in ("unix", "unixs"):
+        return True
+    return url.scheme in ("http", "https") and not url.path and _HOST_PORT.fullmatch(url.netloc) is not None
+
+
+def _are_ports(value: str) -> bool:
+    """As apimachinery's `ParsePortRange`: a port, two of them, or one and how many more."""
+    match = _PORTS.fullmatch(value.strip())
+    if match is None:
+        return not value.strip()
+    first, last = int(match["first"]), int(match["last"] or match["first"])
+    highest = first + int(match["more"]) if match["more"] else last
+    return first <= highest <= _HIGHEST_PORT
+
+
+def _is_key_pair(value: str) -> bool:
+    """As component-base `NamedCertKey`: two paths, and names after a colon."""
+    files = [part.strip() for part in value.partition(":")[0].split(",")]
+    return len(files) == _FILES_OF_PAIR and all(files)
 
 
 def _is_bool(value: str) -> bool:
@@ -89,11 +166,7 @@ def _is_number(value: str) -> bool:
 
 
 def _is_duration(value: str) -> bool:
-    if _DURATION.fullmatch(value) is None:
-        return False
-    units = _UNITS | _UNITS_ABOVE
-    # An int64 of nanoseconds, some 292 years (time.Duration).
-    return sum(float(number) * units[unit] for number, unit in _PART.findall(value)) < _LARGEST_DURATION
+    return duration_value(value) is not None
 
 
 def _is_address(value: str) -> bool:
@@ -113,4 +186,12 @@ _KINDS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "float32": (_is_number, "a number"),
     "duration": (_is_duration, "a duration with a unit, such as 30s or 1h30m"),
     "ip": (_is_address, "an IP address"),
+    "uint": (_is_uint, "a whole number without a sign"),
+    "uint32": (_is_uint32, "a whole number without a sign"),
+    "Level": (_is_level, "a whole number"),
+    "int32Slice": (_are_int32, "whole numbers"),
+    "portRange": (_are_ports, "a range of ports, such as 30000-32767"),
+    "namedCertKey": (_is_key_pair, "the paths of a certificate and its key, such as a.crt,a.key"),
+    "urls": (_are_urls, "URLs with a port and without a path, such as https://192.0.2.1:2379"),
+    "origins": (_are_origins, "* or URLs with a port and without a path"),
 }

@@ -6,13 +6,20 @@ import subprocess
 
 import pytest
 
-from pkigen.spec.component_flags import KnownProgram, known_flags
+from pkigen.spec.component_flags import KnownProgram, flag_types, known_flags
 from tests.desired.rendering.reference_programs import find
 from tests.spec.sources import CLUSTER, INIT, assert_starts, case, loaded, problems, spec
 
+PROGRAMS = {"etcd": KnownProgram.ETCD, "kubelet": KnownProgram.KUBELET}
+FITTING = {"bool": "'true'", "int": "'1'", "uint": "'1'", "Level": "'1'"}
+NAMES = {"logging-format": "json"}
+
 
 def extra(component: str, *names: str) -> str:
-    flags = ", ".join(f"{{name: {name}, value: x}}" for name in names)
+    """Flags with values that fit: what is asked here are the names."""
+    types = flag_types(PROGRAMS.get(component, KnownProgram.API_SERVER))
+    values = ((name, NAMES.get(name) or FITTING.get(types.get(name, ""), "x")) for name in names)
+    flags = ", ".join(f"{{name: {name}, value: {value}}}" for name, value in values)
     return spec(f"  {component}: {{extraArgs: [{flags}]}}\n")
 
 
@@ -78,7 +85,7 @@ REFUSED = [
     ),
     case(
         "discovery-of-v2",
-        at("v1.37.0", extra("etcd", "discovery", "discovery-srv")),
+        at("v1.37.0", extra("etcd", "discovery", "discovery-srv-name")),
         "7:29: spec.etcd.extraArgs[0].name: 'discovery' is not a flag of etcd since v1.37,",
     ),
     case(
@@ -90,6 +97,18 @@ REFUSED = [
         "etcd-3.6-of-ones-own",
         at("v1.33.0", extra("etcd", "enable-v2").replace("etcd: {", "etcd: {imageTag: 3.6.0-0, ")),
         "7:48: spec.etcd.extraArgs[0].name: 'enable-v2' is not a flag of etcd since v1.34",
+    ),
+    case(
+        "etcd-3.5",
+        at("v1.33.0", extra("etcd", "max-learners")),
+        "7:29: spec.etcd.extraArgs[0].name: 'max-learners' is not a known flag of etcd in Kubernetes v1.33",
+    ),
+    case(
+        "etcd-3.5-of-ones-own",
+        extra("etcd", "feature-gates")
+        .replace("etcd: {", "etcd: {imageTag: 3.5.24-0, ")
+        .replace(": x", ": ''"),
+        "7:49: spec.etcd.extraArgs[0].name: 'feature-gates' is not a known flag of etcd",
     ),
     case(
         "cadvisors",

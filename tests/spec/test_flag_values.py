@@ -14,6 +14,8 @@ from tests.spec.sources import loaded, problems, spec
 
 API_SERVER, CONTROLLER_MANAGER = KnownProgram.API_SERVER, KnownProgram.CONTROLLER_MANAGER
 SCHEDULER, KUBELET = KnownProgram.SCHEDULER, KnownProgram.KUBELET
+ETCD = KnownProgram.ETCD
+URLS = "listen-client-urls"
 VALUES = [
     *((API_SERVER, "profiling", each, True) for each in ("true", "T", "0", "FALSE")),
     *((API_SERVER, "profiling", each, False) for each in ("", "yes", "tRUE", "true ", "2")),
@@ -40,6 +42,52 @@ VALUES = [
     *((KUBELET, "node-status-update-frequency", each, False) for each in ("2562048h", "1h-2m", ".s", "10S")),
     *((API_SERVER, "bind-address", each, True) for each in ("10.0.0.1", "::", " 10.0.0.1 ", "")),
     *((API_SERVER, "bind-address", each, False) for each in ("10.0.0.01", "fe80::1%eth0", "here", "1.2.3")),
+    *((API_SERVER, "v", each, True) for each in ("4", "010", "2147483647")),
+    *((API_SERVER, "v", each, False) for each in ("", "x", "-1", "0x1", "2147483648", "\u0665")),
+    *((API_SERVER, "tls-curve-preferences", each, True) for each in ("29", "0x1d,23")),
+    *((API_SERVER, "tls-curve-preferences", each, False) for each in ("", "X25519", "23, 24", "[23]")),
+    *(
+        (API_SERVER, "service-node-port-range", each, True)
+        for each in ("30000-32767", "", " 1-2 ", "5", "1+0")
+    ),
+    *(
+        (API_SERVER, "service-node-port-range", each, False)
+        for each in ("x", "2-1", "1-70000", "-1", "1 - 2")
+    ),
+    *((API_SERVER, "service-node-port-range", each, False) for each in ("60000+9999", "1+", "70000")),
+    *((API_SERVER, "tls-sni-cert-key", each, True) for each in ("a,b", " a , b ", "a,b:c,d")),
+    *((API_SERVER, "tls-sni-cert-key", each, False) for each in ("", "a", "a,b,c")),
+    *((ETCD, "snapshot-count", each, True) for each in ("0", "0x10", "1_000", "18446744073709551615")),
+    *(
+        (ETCD, "snapshot-count", each, False)
+        for each in ("", "many", "-1", "+1", "1.5", "18446744073709551616")
+    ),
+    *((ETCD, "max-concurrent-streams", each, True) for each in ("0", "4294967295")),
+    *((ETCD, "max-concurrent-streams", each, False) for each in ("-1", "4294967296", "all")),
+    *((ETCD, "quota-backend-bytes", each, True) for each in ("-1", "8589934592")),
+    *((ETCD, "quota-backend-bytes", each, False) for each in ("8Gi", "8589934592.0")),
+    *((ETCD, "pre-vote", each, True) for each in ("true", "F", "0")),
+    *((ETCD, "pre-vote", each, False) for each in ("", "on", "yes")),
+    *((ETCD, "corrupt-check-time", each, True) for each in ("1h", "0")),
+    *((ETCD, "corrupt-check-time", each, False) for each in ("", "60", "1d")),
+    *(
+        (ETCD, URLS, each, True)
+        for each in ("", "http://h:", "https://[::1]:2379", "HTTP://a:1", "unix:///x")
+    ),
+    *(
+        (ETCD, URLS, each, True)
+        for each in ("http://a:1, http://b:2", "http://[fe80::1%25eth0]:1", "http://u@a:1")
+    ),
+    *(
+        (ETCD, URLS, each, False)
+        for each in ("*", "http://h", "https://::1:2379", "http://a:b", "http://a:1/")
+    ),
+    *(
+        (ETCD, URLS, each, False)
+        for each in ("tcp://a:1", "http://a:1,", "http://[1.2.3.4]:1", "http://a b:1")
+    ),
+    *((ETCD, "cors", each, True) for each in ("*", "https://a:1")),
+    *((ETCD, "cors", each, False) for each in ("", "*,https://a:1", "https://a")),
 ]
 
 
@@ -65,13 +113,24 @@ def test_it_is_told_at_its_place() -> None:
 
 
 def test_what_nobody_knows_is_not_judged() -> None:
-    """Variables of the Pod, texts, and etcd's flags, whose types its help does not tell."""
+    """Variables of the Pod, and texts."""
     loaded(flags("apiServer", ("audit-log-maxage", "$(DAYS)"), ("audit-log-path", "anything")))
-    loaded(flags("etcd", ("snapshot-count", "many")))
+    loaded(flags("etcd", ("snapshot-count", "$(MANY)"), ("initial-cluster-token", "anything")))
+
+
+def test_what_etcd_cannot_read_is_told_at_its_place() -> None:
+    (problem,) = problems(flags("etcd", ("snapshot-count", "many")))
+    message = "must be a whole number without a sign, not 'many': etcd stops at it"
+    assert f"7:58: spec.etcd.extraArgs[0].value: {message}" in problem
+
+
+def test_an_etcd_that_others_run_is_not_asked() -> None:
+    external = "external: {endpoints: ['https://192.0.2.9:2379']}"
+    loaded(spec(f"  etcd: {{{external}, extraArgs: [{{name: snapshot-count, value: many}}]}}\n"))
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("program", [API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KUBELET])
+@pytest.mark.parametrize("program", [API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KUBELET, ETCD])
 def test_the_programs_agree(program: KnownProgram) -> None:
     """Flags are read before the version is printed."""
     path = find(program)
