@@ -78,6 +78,7 @@ def duration_value(value: str) -> float | None:
         return None
     units = _UNITS | _UNITS_ABOVE
     time = sum(float(number) * units[unit] for number, unit in _PART.findall(value))
+    # An int64 of nanoseconds, some 292 years (time.Duration).
     return None if time >= _LARGEST_DURATION else -time if value.startswith("-") else time
 
 
