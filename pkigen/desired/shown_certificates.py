@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pkigen.crypto.names import SANs
 from pkigen.desired.file_references import sni_pairs
 from pkigen.desired.readers import ComponentName
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from pkigen.desired.command_lines import CommandLines
     from pkigen.desired.inventory import Inventory
+    from pkigen.desired.items import DesiredCertificate
     from pkigen.spec.model import Node
 
 
@@ -45,17 +47,29 @@ class ShownCertificates:
             yield special.get(name.lower(), special.get(wild, default)), (name,)
 
     def _named(self, node: Node) -> dict[str, str]:
-        """The certificates for certain names (apiserver `getNamedCertificateMap`)."""
+        """The certificates for certain names (apiserver, `BuildNamedCertificates`)."""
         line = self._lines.of(ComponentName.API_SERVER, node)
-        found: dict[str, str] = {}
+        of_flag: dict[str, str] = {}
+        of_certificate: dict[str, str] = {}
+        # Of two pairs for one name the earlier one counts: the API server walks them from the last to the
+        # first, and overwrites.
         for pair in sni_pairs(line):
             certificate = self._id(line.place(pair.certificate))
+            of_flag |= dict.fromkeys(pair.names, certificate) | of_flag
             item = self._inventory.certificates.get(certificate)
-            for name in pair.names or (item.sans.texts() if item is not None else ()):
-                # Of two pairs for one name the earlier one counts.
-                # The API server walks its pairs from the last to the first, and overwrites.
-                found.setdefault(name.removeprefix("DNS:").removeprefix("IP:"), certificate)
-        return found
+            if item is not None and not pair.names:
+                of_certificate |= dict.fromkeys(_own_names(item), certificate) | of_certificate
+        # Names that the flag gives come before those that stand in certificates, whichever pair is earlier.
+        return of_certificate | of_flag
 
     def _id(self, path: str) -> str:
         return self._inventory.certificates_by_file.get(path, path)
+
+
+def _own_names(item: DesiredCertificate) -> tuple[str, ...]:
+    """The names that a certificate is shown for by itself (apiserver, `getCertificateNames`).
+
+    Addresses are none of them: no client names one by SNI (RFC 6066, section 3). A common name that is no
+    host's name counts for nobody who asks.
+    """
+    return SANs.of(item.subject.common_name, *item.sans.dns_names).dns_names
