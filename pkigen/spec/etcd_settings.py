@@ -65,12 +65,17 @@ def etcd_settings(spec: ClusterSpec, refused: Collection[str]) -> Iterator[SpecF
         if "$(" not in each.value and each.name not in refused
     }
     version = tag_version(etcd.image_tag or etcd_tag(spec.spec.kubernetes_version))
-    has_gates = version >= ETCD_FEATURE_GATES_SINCE
-    faults = [fault for rule in _RULES for fault in rule(given)]
-    for name, message in (*faults, *_said_twice(given, has_gates=has_gates), *_stages(given, new=has_gates)):
+    for name, message in _faults(given, has_gates=version >= ETCD_FEATURE_GATES_SINCE):
         if name in places:
             here = (*_AT, places[name], "value")
             yield SpecFinding(at=here, message=f"{message}: etcd stops", given=_GIVEN)
+
+
+def _faults(given: Mapping[str, str], *, has_gates: bool) -> Iterator[_Fault]:
+    for rule in _RULES:
+        yield from rule(given)
+    yield from _said_twice(given, has_gates=has_gates)
+    yield from _stages(given, new=has_gates)
 
 
 def _election(given: Mapping[str, str]) -> Iterator[_Fault]:
@@ -93,6 +98,9 @@ def _numbers(given: Mapping[str, str]) -> Iterator[_Fault]:
         time = duration_value(value) if name in (*_POSITIVE, *_NOT_NEGATIVE) else None
         if time is not None and (time < 0 or (time == 0 and name in _POSITIVE)):
             yield name, "must be greater than 0" if name in _POSITIVE else "must not be negative"
+
+
+def _counts(given: Mapping[str, str]) -> Iterator[_Fault]:
     if (integer_value(given.get("max-learners", "1")) or 0) < 0:
         yield "max-learners", "must not be negative"
     for prefix in ("", _EXPERIMENTAL):
@@ -196,6 +204,7 @@ def _stages(given: Mapping[str, str], *, new: bool) -> Iterator[_Fault]:
 _RULES: Final[tuple[Callable[[Mapping[str, str]], Iterator[_Fault]], ...]] = (
     _election,
     _numbers,
+    _counts,
     _tls,
     _compaction,
     _outputs,

@@ -43,6 +43,10 @@ class FlagNames:
     or_none: bool = False
     only_with: str | None = None
 
+    def counts(self, value: str, given: Mapping[str, str]) -> bool:
+        """Whether the program looks at a value, beside all flags that it is given."""
+        return bool(value or not self.or_none) and (self.only_with is None or bool(given.get(self.only_with)))
+
 
 def name_fault(program: KnownProgram, name: str, value: str, given: Mapping[str, str]) -> str | None:
     """Why a program stops at a name that a flag is given; None where it does not, or nobody knows.
@@ -54,15 +58,12 @@ def name_fault(program: KnownProgram, name: str, value: str, given: Mapping[str,
         given: All flags beside it.
     """
     known = _table(program).get(name)
-    if known is None or "$(" in value or (known.or_none and not value):
-        return None
-    if known.only_with is not None and not given.get(known.only_with):
+    if known is None or "$(" in value or not known.counts(value, given):
         return None
     for word in value.split(",") if known.is_list else (value,):
         if (word.lower() if known.any_case else word) not in known.names:
-            return (
-                f"{quote(word)} is none that {program} knows, which stops at it{_choice(word, known.names)}"
-            )
+            choice = _choice(word, known.names)
+            return f"{quote(word)} is none that {program} knows, which stops at it{choice}"
     return None
 
 

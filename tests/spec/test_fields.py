@@ -65,7 +65,7 @@ FIELDS: dict[str, tuple[Any, Any] | tuple[Any, Any, dict[str, Any]]] = {
     "spec.apiServer.structuredAuthorization": (False, "no"),
     "spec.apiServer.extraArgs": ([ARGUMENT, ARGUMENT], {"v": "2"}),
     "spec.apiServer.extraArgs[0].name": ("audit-log-path", "--audit-log-path", {"value": ""}),
-    "spec.apiServer.extraArgs[0].value": ("", 2, {"name": "v"}),
+    "spec.apiServer.extraArgs[0].value": ("4", 2, {"name": "v"}),
     "spec.apiServer.extraVolumes": ([VOLUME], [VOLUME["name"]]),
     "spec.apiServer.extraVolumes[0].name": ("logs", "Logs", VOLUME),
     "spec.apiServer.extraVolumes[0].hostPath": ("/srv/x", "srv/x", VOLUME),
