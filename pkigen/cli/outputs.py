@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pkigen.airgap.carrier.destination import is_stream, obstacle, put, put_parts
 from pkigen.cli.console import flush, note
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_CHOOSE: Final = "choose a directory that exists and is yours"
+_FREE_SPACE: Final = "free space there, or choose another place"
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
     """Put a file in place whole or not at all; a reader never sees half of it.
@@ -39,9 +44,7 @@ def write_text(path: Path, content: str, *, mode: int = 0o644) -> None:
     try:
         put(path, content.encode(), mode=mode)
     except OSError as error:
-        raise PkigenError(
-            f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"
-        ) from None
+        raise _unwritable(path, error) from None
 
 
 def write_parts(path: Path, parts: Iterable[bytes]) -> None:
@@ -54,9 +57,13 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
     try:
         put_parts(path, parts, mode=0o644)
     except OSError as error:
-        raise PkigenError(
-            f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> PkigenError:
+    """Say why a file cannot be written, and what helps against that."""
+    hint = _FREE_SPACE if error.errno in _FULL else _CHOOSE
+    return PkigenError(f"{path} cannot be written: {_reason(error)}", hint=hint)
 
 
 def _reason(error: OSError) -> str:
@@ -74,7 +81,7 @@ def require_writable(*paths: Path) -> None:
         if reason is not None:
             raise PkigenError(
                 f"{path} cannot be written: {reason}",
-                hint="choose a directory that exists and is yours",
+                hint=_CHOOSE,
             )
 
 
@@ -99,9 +106,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
     except FileExistsError:
         raise _there_already(path) from None
     except OSError as error:
-        raise PkigenError(
-            f"{path} cannot be written: {_reason(error)}", hint="choose a directory that exists and is yours"
-        ) from None
+        raise _unwritable(path, error) from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             os.fchmod(descriptor, mode)  # whatever the umask left of it
@@ -111,7 +116,7 @@ def write_new(path: Path, content: str, *, mode: int) -> None:
             os.fsync(descriptor)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise PkigenError(f"{path} cannot be written: {_reason(error)}") from None
+        raise _unwritable(path, error) from None
     logger.info("wrote %s: mode %04o", path, mode)
 
 

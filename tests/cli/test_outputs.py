@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import stat
 import subprocess
 import threading
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pkigen.cli.outputs import write_new, write_text
+from pkigen.errors import PkigenError
 from tests.cli.program import PROGRAM, photograph, program
 
 if TYPE_CHECKING:
@@ -163,3 +167,37 @@ def test_nothing_is_renewed_in_a_tree_of_another_user(
     found = pkigen("verify", "-C", tree)
     assert found.code == 4
     assert "belongs to another user (uid 4711)" in found.out
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [
+        (errno.ENOSPC, "free space there, or choose another place"),
+        (errno.EDQUOT, "free space there, or choose another place"),
+        (errno.EACCES, "choose a directory that exists and is yours"),
+    ],
+)
+def test_what_helps_depends_on_why_a_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, way_out: str
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pkigen.cli.outputs.put", refused)
+    with pytest.raises(PkigenError, match=os.strerror(number).lower()) as error:
+        write_text(tmp_path / "plan.json", "{}")
+    assert error.value.hint == way_out
+
+
+def test_a_new_file_on_a_full_disk_is_not_left_half_written(tmp_path: Path) -> None:
+    """The real thing: a file that may not grow."""
+    file = tmp_path / "key"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(PkigenError, match="cannot be written: file too large") as error:
+            write_new(file, "x" * 5000, mode=0o600)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.hint == "free space there, or choose another place"
+    assert not file.exists()
