@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pkigen.access.rights import bindings, by_groups
 from pkigen.desired.certificates import USER
-from pkigen.notation import residual
+from pkigen.notation import quoted, residual
 from pkigen.state.signed_certificates import REQUEST
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def _paragraph(
     if len(signed) > _MOST_SHOWN:
         yield f"                … and {len(signed) - _MOST_SHOWN} more"
     if not signed:
-        yield f"  certificate:  none on record: `pkigen access sign --csr FILE --user {name}`, or through the"
-        yield "                cluster, `pkigen access csr manifest` and `pkigen access user kubeconfig`; or"
-        yield "                another authenticator, such as OIDC, vouches for the name"
+        yield f"  certificate:  none on record: `pkigen access sign --csr FILE --user {quoted(name)}`, or"
+        yield "                through the cluster, `pkigen access csr manifest` and `pkigen access user kubeconfig`;"
+        yield "                or another authenticator, such as OIDC, vouches for the name"
     yield "  presented to: kube-apiserver"
     yield "  verified by:  kube-apiserver --client-ca-file"
     groups = _groups(person, signed)

@@ -20,6 +20,7 @@ from pkigen.desired.items import DesiredCertificate, DesiredKeyPair
 from pkigen.desired.revocations import CredentialId, RevocationList, in_order
 from pkigen.desired.trust_graph import TrustGraph
 from pkigen.errors import UnsafePathError
+from pkigen.notation import quoted
 from pkigen.reconcile.checkout import looked_at, withheld_ids
 from pkigen.reconcile.division import Summary, summaries
 from pkigen.reconcile.edge_verdicts import EdgeVerdicts, judged
@@ -202,7 +203,8 @@ class _Verification:
                 yield Observation(
                     subject=summary.action.id,
                     reason=Reason.REVOKED,
-                    detail=f"is revoked ({each.reason}): `pkigen renew {summary.action.id}` makes another",
+                    detail=f"is revoked ({each.reason}): "
+                    f"`pkigen renew {quoted(summary.action.id)}` makes another",
                     severity=ObservationSeverity.REMARK,
                 )
 

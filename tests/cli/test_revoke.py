@@ -582,3 +582,12 @@ def test_an_api_server_that_is_behind_is_named(pkigen: InProcess, team: Path) ->
     assert "revocations: 1, refused by 1 of 1 API servers" in current.out
     (each,) = _live(pkigen, team, everything, form="json").json["revocations"]
     assert each == {"node": "cp-1", "address": "10.0.0.11:6443", "list": "current", "detail": ""}
+
+
+def test_a_name_with_a_space_is_one_word_of_a_printed_command(pkigen: InProcess, team: Path) -> None:
+    spec = team / "cluster.yaml"
+    spec.write_text(spec.read_text().replace("{name: dev1", "{name: 'dev 1 $(id)'"))
+    assert pkigen("apply", "-C", team, "--yes").code == 0
+    said = pkigen("access", "revoke", "user:dev 1 $(id)", *WHY, "-C", team)
+    assert "`pkigen renew 'user:dev 1 $(id)'` makes another" in said.err
+    assert "`pkigen renew 'user:dev 1 $(id)'` makes another" in pkigen("verify", "-C", team).err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pkigen.airgap.offline.generations import next_id
 from pkigen.desired.generations import CA, ca_id, certificate_named
 from pkigen.errors import UsageError
-from pkigen.notation import suggestion
+from pkigen.notation import quoted, suggestion
 from pkigen.reconcile.renewal import ids_of
 from pkigen.reconcile.surveyed import Selection
 from pkigen.spec.certificates import Authority, CAKeys
@@ -49,7 +49,7 @@ def asked_by_name(inventory: Inventory, names: Iterable[str], within: timedelta 
         if item is None or not inventory.is_signed_offline(item):
             raise UsageError(
                 f"{identifier} is not signed by the offline authority",
-                hint=f"`pkigen renew {identifier}` renews it",
+                hint=f"`pkigen renew {quoted(identifier)}` renews it",
             )
     return selection_of(found, within)
 

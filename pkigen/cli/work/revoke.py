@@ -15,6 +15,7 @@ from pkigen.desired.certificates import KUBELET
 from pkigen.desired.inventory import Inventory
 from pkigen.desired.revocations import Revocation
 from pkigen.errors import AccessError
+from pkigen.notation import quoted
 from pkigen.spec.model import Role
 from pkigen.state.lockfile import read_lock
 from pkigen.store import Store
@@ -56,8 +57,8 @@ def revocation_notes(
     )
     lines = [f"note: {each.note}" for each in found if each.note]
     lines += [
-        f"note: {inventory.certificates[identifier].file} holds what is revoked: `pkigen renew {identifier}` "
-        "makes another, which passes"
+        f"note: {inventory.certificates[identifier].file} holds what is revoked: "
+        f"`pkigen renew {quoted(identifier)}` makes another, which passes"
         for identifier in present
         if not identifier.endswith(f"/{KUBELET.name}")
     ]
