@@ -28,15 +28,8 @@ _NUMBER = re.compile(
 def misread(node: YAMLNode) -> Iterator[tuple[ScalarNode, str]]:
     """Every unquoted word that is text here, or a number of one's own, and what kubectl makes of it."""
     match node:
-        case ScalarNode(value=Disputed()):
-            yield node, "a number that others read differently"
-        case ScalarNode(value=float() as number) if not math.isfinite(number):
-            yield node, "a number that JSON does not have"
-        case ScalarNode() if node.plain and isinstance(node.value, str):
-            found = _BOOLEANS.get(node.text)
-            # goyaml takes underscores out before it reads a number (`resolve`).
-            if found is None and _NUMBER.fullmatch(node.text.replace("_", "")):
-                found = "a number"
+        case ScalarNode():
+            found = _meaning(node)
             if found is not None:
                 yield node, found
         case SequenceNode():
@@ -46,3 +39,19 @@ def misread(node: YAMLNode) -> Iterator[tuple[ScalarNode, str]]:
             for key, value in node.entries.values():
                 yield from misread(key)
                 yield from misread(value)
+
+
+def _meaning(node: ScalarNode) -> str | None:
+    """What kubectl makes of a word; None where it is the same as here."""
+    match node.value:
+        case Disputed():
+            return "a number that others read differently"
+        case float() as number:
+            return None if math.isfinite(number) else "a number that JSON does not have"
+        # goyaml takes underscores out before it reads a number (`resolve`).
+        case str() if node.plain and _NUMBER.fullmatch(node.text.replace("_", "")):
+            return "a number"
+        case str() if node.plain:
+            return _BOOLEANS.get(node.text)
+        case _:
+            return None

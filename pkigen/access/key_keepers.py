@@ -48,8 +48,9 @@ def _paragraph(
         yield f"                … and {len(signed) - _MOST_SHOWN} more"
     if not signed:
         yield f"  certificate:  none on record: `pkigen access sign --csr FILE --user {quoted(name)}`, or"
-        yield "                through the cluster, `pkigen access csr manifest` and `pkigen access user kubeconfig`;"
-        yield "                or another authenticator, such as OIDC, vouches for the name"
+        yield "                through the cluster, `pkigen access csr manifest` and"
+        yield "                `pkigen access user kubeconfig`; or another authenticator, such as OIDC,"
+        yield "                vouches for the name"
     yield "  presented to: kube-apiserver"
     yield "  verified by:  kube-apiserver --client-ca-file"
     groups = _groups(person, signed)

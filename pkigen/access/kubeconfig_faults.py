@@ -46,10 +46,7 @@ def user_faults(user: NamedEntry) -> Iterator[str]:
     has_certificate = any(user.text(f"client-certificate{end}") for end in ("", "-data"))
     for key in ("client-certificate", "client-key") if has_certificate else ():
         yield from _given_twice(user, key)
-    if user.text("token") and (user.text("username") or user.text("password")):
-        yield "kubectl refuses a token beside a user name or a password"
-    if _CONTROL.search(user.text("token")):
-        yield "kubectl cannot send a token with a line break or another control character"
+    yield from _token_faults(user)
     if not user.text("as") and any(user.fields.get(key) for key in ("as-uid", "as-groups", "as-user-extra")):
         yield "kubectl refuses as-groups, as-uid and as-user-extra without as"
     program = user.fields.get("exec")
@@ -57,6 +54,13 @@ def user_faults(user: NamedEntry) -> Iterator[str]:
         yield from _program_faults(program)
         if user.fields.get("auth-provider") is not None:
             yield "kubectl refuses exec beside an auth-provider"
+
+
+def _token_faults(user: NamedEntry) -> Iterator[str]:
+    if user.text("token") and (user.text("username") or user.text("password")):
+        yield "kubectl refuses a token beside a user name or a password"
+    if _CONTROL.search(user.text("token")):
+        yield "kubectl cannot send a token with a line break or another control character"
 
 
 def _given_twice(entry: NamedEntry, key: str) -> Iterator[str]:
