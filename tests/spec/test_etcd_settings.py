@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pkigen.spec.component_flags import KnownProgram
-from tests.desired.rendering.reference_programs import find
+from tests.desired.rendering.reference_programs import find_etcd_3_6
 from tests.spec.sources import loaded, problems, spec
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def command(given: str, directory: Path) -> list[str]:
     """An etcd that would start, but for what it is given."""
     urls = ("listen-client-urls", "advertise-client-urls", "listen-peer-urls")
     return [
-        find(KnownProgram.ETCD),
+        find_etcd_3_6(),
         f"--data-dir={directory}/data",
         "--initial-cluster=default=http://localhost:2380",
         *(f"--{name}=http://127.0.0.1:0" for name in urls),

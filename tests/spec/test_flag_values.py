@@ -9,7 +9,7 @@ import pytest
 
 from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.flag_values import value_fault
-from tests.desired.rendering.reference_programs import find
+from tests.desired.rendering.reference_programs import find, find_etcd_3_6
 from tests.spec.sources import loaded, problems, spec
 
 API_SERVER, CONTROLLER_MANAGER = KnownProgram.API_SERVER, KnownProgram.CONTROLLER_MANAGER
@@ -133,7 +133,7 @@ def test_an_etcd_that_others_run_is_not_asked() -> None:
 @pytest.mark.parametrize("program", [API_SERVER, CONTROLLER_MANAGER, SCHEDULER, KUBELET, ETCD])
 def test_the_programs_agree(program: KnownProgram) -> None:
     """Flags are read before the version is printed."""
-    path = find(program)
+    path = find_etcd_3_6() if program is ETCD else find(program)
     for each, flag, value, is_taken in VALUES:
         if each is program:
             command = [path, f"--{flag}={value}", "--version"]

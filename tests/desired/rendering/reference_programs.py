@@ -29,6 +29,16 @@ def find(name: str) -> str:
     return program
 
 
+def find_etcd_3_6() -> str:
+    """An etcd of v3.6 or later, whose flags are other ones than those of v3.5; skipped without it."""
+    program = find("etcd")
+    done = subprocess.run([program, "--version"], check=True, capture_output=True, text=True, timeout=600)
+    version = done.stdout.splitlines()[0].removeprefix("etcd Version: ")
+    if tuple(map(int, version.split(".")[:2])) < (3, 6):
+        pytest.skip(f"{program} is etcd {version}, and the test is about flags of v3.6")
+    return program
+
+
 def need_root() -> None:
     """Skip unless the test may change roots and make namespaces."""
     if os.geteuid() != 0:
