@@ -7,6 +7,7 @@ import importlib
 import os
 import pkgutil
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -102,3 +103,14 @@ def _little_work() -> Iterator[None]:
     """A passphrase costs a second wherever it is used; `tests/crypto/test_age.py` sees that it does."""
     with mock.patch.object(age_scrypt, "WORK_FACTOR", 10):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads_end() -> Iterator[None]:
+    """Whoever starts a thread ends it: a process that has some does not fork, which other tests ask for."""
+    before = set(threading.enumerate())
+    yield
+    left = [each for each in threading.enumerate() if each not in before]
+    for thread in left:
+        thread.join(timeout=60)
+    assert [each.name for each in left if each.is_alive()] == []

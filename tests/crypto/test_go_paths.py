@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 import threading
@@ -270,8 +271,6 @@ class _Server:
     """A TLS server that shakes hands, and hangs up."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        import socket  # noqa: PLC0415 -- of this class alone
-
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._context = context
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -294,7 +293,10 @@ class _Server:
         return int(self._listening.getsockname()[1])
 
     def __exit__(self, *_: object) -> None:
+        # `close` alone wakes nobody who waits in `accept` (Linux).
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        self._thread.join()
 
 
 def made(name: str, key: object, issuer: Made | None = None, *extensions: x509.ExtensionType) -> Made:

@@ -237,4 +237,7 @@ def test_openssl_s_client(real: OfflineSides, tmp_path: Path) -> None:
         done = dialled("-CAfile", root, "-showcerts")
         assert "Verify return code: 0 (ok)" in done.stdout, done.stderr
         assert done.stdout.count("BEGIN CERTIFICATE") == 2, "leaf and intermediate, and not the root"
+    # `close` alone wakes nobody who waits in `accept` (Linux).
+    listener.shutdown(socket.SHUT_RDWR)
     listener.close()
+    thread.join()
