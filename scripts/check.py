@@ -70,7 +70,7 @@ SLOW_PLACES = {
     "tests/rotation/test_runbook.py": "their runbooks",
     "tests/rotation/test_crossing.py": "cross certificates in every phase, on whole trees",
     "tests/rotation/test_saved_steps.py": "steps that are saved and carried out in another copy",
-    "tests/rotation/test_going_back.py": "the ways back, at every step",
+    "tests/rotation/test_rollback.py": "the ways back, at every step",
     "tests/rotation/test_proving.py": "the proof that no connection breaks, in every phase",
     "tests/rotation/test_live.py": "what endpoints serve before a step",
     "tests/rotation/test_live_revocations.py": "whom API servers refuse, asked over a network",

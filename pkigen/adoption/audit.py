@@ -8,9 +8,9 @@ from pkigen.adoption.checks import (
     access_rights,
     authorities,
     connections,
+    files,
     identities,
     keys,
-    reading,
     settings,
     validity,
 )
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 CHECKS: Final[tuple[Callable[[ForeignCluster], Iterator[AuditFinding]], ...]] = (
     # In any order: `audit` sorts what they find.
-    reading.damaged_file,
-    reading.missing_file,
-    reading.dangling_context,
-    reading.overlapping_manifests,
+    files.damaged_file,
+    files.missing_file,
+    files.dangling_context,
+    files.overlapping_manifests,
     validity.expired,
     validity.expires_soon,
     validity.not_yet_valid,

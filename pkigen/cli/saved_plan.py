@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pkigen.cli.reports.plan_document import PlannedRevocation, PlannedStep, RevocationRequest
     from pkigen.cli.session import Session
     from pkigen.desired.inventory import Inventory
-    from pkigen.rotation.going_back import ProposedRollback
+    from pkigen.rotation.rollback import ProposedRollback
     from pkigen.rotation.steps import ProposedStep
     from pkigen.state.observed import Reader, Tree
 

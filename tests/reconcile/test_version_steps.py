@@ -12,7 +12,7 @@ from pkigen.reconcile.version_steps import Versions, version_steps
 from pkigen.spec.values import parse_version
 from pkigen.state.lockfile import read_lock
 from pkigen.store import Store
-from tests.rotation.test_going_back import risks_of_going_back
+from tests.rotation.test_rollback import risks_of_rollback
 from tests.samples import CP1, World, spec
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_rollback_of_an_upgrade_is_one_too(tmp_path: Path) -> None:
     upgraded = made(tmp_path / "prod", kubernetesVersion="v1.34.3")
     assert risks(upgraded.plan(), upgraded.inventory) == ()
     upgraded.apply()
-    told = risks_of_going_back(upgraded)
+    told = risks_of_rollback(upgraded)
     assert [each.partition(" back")[0] for each in told] == ["it takes Kubernetes", "it takes etcd"]
 
 

@@ -158,7 +158,7 @@ def affected(steps: tuple[RestartStep, ...], changes: tuple[Change, ...]) -> tup
     return tuple(step for step in steps if changed & set(step.files))
 
 
-def plan_going_back(store: Store, backup: str | None) -> Rollback:
+def plan_bundle_rollback(store: Store, backup: str | None) -> Rollback:
     """Plan to undo an install; the first one on an empty node has replaced nothing: all that it made goes.
 
     Raises:

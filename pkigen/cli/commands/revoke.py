@@ -61,7 +61,7 @@ def revoke(
     Its certificate or token stays valid and is refused all the same, for reading and writing; a renewed one
     of the same user passes. One file has to be copied to each control-plane node. Kubernetes v1.32 or later.
     """
-    from pkigen.access.revoking import require_reason, revoked_by
+    from pkigen.access.revocation import require_reason, revoked_by
     from pkigen.cli.revision import revise
     from pkigen.cli.session import open_record
     from pkigen.cli.work.revoke import found_of, revocation_notes, scope_of

@@ -41,7 +41,7 @@ def unrevoke(
     One file has to be copied to each control-plane node; nothing restarts. What has expired comes off the
     list by itself.
     """
-    from pkigen.access.revoking import lifted_by
+    from pkigen.access.revocation import lifted_by
     from pkigen.cli.revision import revise
     from pkigen.cli.session import open_record
     from pkigen.cli.work.unrevoke import credential_ids

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pkigen.airgap.bundles.going_back import risks_of
-from pkigen.airgap.bundles.install import affected, plan_going_back, require_ours, roll_back, strangers
+from pkigen.airgap.bundles.install import affected, plan_bundle_rollback, require_ours, roll_back, strangers
 from pkigen.airgap.bundles.install import install as put
 from pkigen.airgap.bundles.record import read_installed
+from pkigen.airgap.bundles.rollback_risks import risks_of
 from pkigen.airgap.carrier.envelope import Envelope, require_key
 from pkigen.cli.bundle_visit import Visit
 from pkigen.cli.console import agreed, note, say, say_line
@@ -75,10 +75,10 @@ def go_back(place: BundleHost, backup: str | None, *, yes: bool, force: bool) ->
     system, root = place.system, place.root
     with looking(system, root) as store:
         _say_recovery(store)
-        planned = plan_going_back(store, backup)
+        planned = plan_bundle_rollback(store, backup)
         require_ours(planned, directory=place.certificates)
         risks = risks_of(planned, store, now=system.clock())
-    for line in _going_back_text(planned, risks):
+    for line in _rollback_text(planned, risks):
         say_line(line)
     if risks and not force:
         raise PkigenError(f"the rollback is dangerous: {risks[0]}", hint="if this is intended, add --force")
@@ -87,7 +87,7 @@ def go_back(place: BundleHost, backup: str | None, *, yes: bool, force: bool) ->
     with changing(system, root, "airgap bundle rollback") as store:
         _say_recovery(store)
         # What was agreed to was planned without the lock: with another plan the agreement is void.
-        if plan_going_back(store, backup) != planned:
+        if plan_bundle_rollback(store, backup) != planned:
             raise PkigenError("not rolled back: the node was changed meanwhile", hint="run the command again")
         left = roll_back(planned, store)
     say_line(f"rolled back to before {planned.backup}{replaced_text(left)}")
@@ -95,7 +95,7 @@ def go_back(place: BundleHost, backup: str | None, *, yes: bool, force: bool) ->
     return outcomes.went_back(planned, left)
 
 
-def _going_back_text(planned: Rollback, risks: Iterable[str]) -> Iterator[str]:
+def _rollback_text(planned: Rollback, risks: Iterable[str]) -> Iterator[str]:
     yield from (f"restore /{restore.path} from {restore.backup}" for restore in planned.restores)
     yield from (f"remove /{path}" for path in planned.removes)
     yield from (f"risk: {risk}" for risk in risks)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pkigen.access.kubeconfigs import LARGEST_KUBECONFIG
-from pkigen.access.revoking import NamedCredential, RevocationScope
+from pkigen.access.revocation import NamedCredential, RevocationScope
 from pkigen.cli.access_sources import leads_to, read_bounded, read_reference, reference_reader
 from pkigen.cli.session import Session
 from pkigen.desired.certificates import KUBELET

@@ -20,7 +20,7 @@ from pkigen.cli.session import Session
 from pkigen.errors import PkigenError
 from pkigen.reconcile.apply import Applied
 from pkigen.reconcile.restore import plan_rollback, roll_back
-from pkigen.rotation.going_back import ProposedRollback, propose_rollback
+from pkigen.rotation.rollback import ProposedRollback, propose_rollback
 
 
 def apply_saved(session: Session, saved: SavedPlan, backup: str, terms: StepTerms, *, force: bool) -> None:

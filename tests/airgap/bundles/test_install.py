@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from pkigen.airgap.bundles.install import Difference, compare, plan_going_back, require_ours, roll_back
+from pkigen.airgap.bundles.install import Difference, compare, plan_bundle_rollback, require_ours, roll_back
 from pkigen.airgap.bundles.record import read_installed
 from pkigen.errors import BundleError, PkigenError, StoreError, UsageError
 from pkigen.reconcile.restore import Restore, Rollback
@@ -97,7 +97,7 @@ class Scene:
             put(self.second.bundle, root, filesystem)
             return
         with on_node(root, filesystem) as store:
-            roll_back(plan_going_back(store, None), store)
+            roll_back(plan_bundle_rollback(store, None), store)
 
     def arguments(self, root: Path) -> list[str]:
         if self.name == "rollback":
@@ -367,30 +367,30 @@ def test_going_back(second: Second) -> None:
     backup = put(second.bundle, root)
     assert backup is not None
     with on_node(root) as store:
-        planned = plan_going_back(store, None)
+        planned = plan_bundle_rollback(store, None)
         require_ours(planned, directory=None)
         left = roll_back(planned, store)
     assert files_of(root) == second.old
     with on_node(root) as store:
-        roll_back(plan_going_back(store, left), store)
+        roll_back(plan_bundle_rollback(store, left), store)
     assert files_of(root) == second.new
     with on_node(root) as store, pytest.raises(UsageError, match="no backup '20200101T000000Z'"):
-        plan_going_back(store, "20200101T000000Z")
+        plan_bundle_rollback(store, "20200101T000000Z")
 
 
 def test_the_first_install_goes_without_a_trace(second: Second, node: Path) -> None:
     put(second.bundle, node)
     with on_node(node) as store:
-        roll_back(plan_going_back(store, None), store)
+        roll_back(plan_bundle_rollback(store, None), store)
     assert files_of(node) == {}
     with on_node(node) as store:
-        roll_back(plan_going_back(store, None), store)
+        roll_back(plan_bundle_rollback(store, None), store)
     assert set(files_of(node)) == set(second.new)
 
 
 def test_nothing_to_go_back_to(node: Path) -> None:
     with on_node(node) as store, pytest.raises(UsageError, match="has no backup"):
-        plan_going_back(store, None)
+        plan_bundle_rollback(store, None)
 
 
 def test_a_planted_backup_is_not_restored() -> None:

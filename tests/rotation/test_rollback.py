@@ -11,8 +11,8 @@ from pkigen.desired.generations import Phase
 from pkigen.reconcile.planner import Planner
 from pkigen.reconcile.restore import plan_rollback
 from pkigen.reconcile.surveyed import Selection
-from pkigen.rotation.going_back import ProposedRollback, propose_rollback
 from pkigen.rotation.prover import prove
+from pkigen.rotation.rollback import ProposedRollback, propose_rollback
 from pkigen.state.cluster_objects import ClusterObject
 from tests.reconcile.test_revocation_list import A, B, C, text_of
 from tests.samples import CP1, NOW, W1, World, spec
@@ -144,7 +144,7 @@ def small(tmp_path: Path) -> World:
     return world
 
 
-def risks_of_going_back(world: World, days: float = 0) -> tuple[str, ...]:
+def risks_of_rollback(world: World, days: float = 0) -> tuple[str, ...]:
     planner = Planner.of(world.inventory, now=NOW + timedelta(days=days))
     with world.writing() as store:
         return propose_rollback(planner, store, plan_rollback(store, None)).risks
@@ -158,7 +158,7 @@ def renewed(world: World, *identifiers: str) -> None:
 def test_a_bundle_key_that_goes_is_named(small: World) -> None:
     small.path("pki/bundle.key").write_bytes(b"damaged")
     small.apply()
-    assert risks_of_going_back(small) == (
+    assert risks_of_rollback(small) == (
         "it takes away pki/bundle.key: nodes that trust it refuse bundles of another key",
     )
 
@@ -169,10 +169,10 @@ def test_an_authority_that_somebody_has_exchanged_is_not_recorded_in_silence(
     other = World(root=tmp_path / "other", cluster=small.cluster)
     other.apply()
     renewed(small, "cp-1/apiserver")
-    assert risks_of_going_back(small) == ()
+    assert risks_of_rollback(small) == ()
     for name in ("sa.key", "sa.pub"):
         small.path(f"pki/{name}").write_bytes(other.path(f"pki/{name}").read_bytes())
-    (risk,) = risks_of_going_back(small)
+    (risk,) = risks_of_rollback(small)
     said = "it would record an authority that is not the recorded one: pki/sa.key was replaced: it is sha256:"
     assert risk.startswith(said)
 
@@ -180,7 +180,7 @@ def test_an_authority_that_somebody_has_exchanged_is_not_recorded_in_silence(
 def test_a_ledger_that_is_gone_is_not_begun_anew_in_silence(small: World) -> None:
     renewed(small, "cp-1/apiserver")
     small.path(".pkigen/ledger.jsonl").unlink()
-    (risk,) = risks_of_going_back(small)
+    (risk,) = risks_of_rollback(small)
     assert ": .pkigen/ledger.jsonl is missing, and pki.lock records it (" in risk
 
 
@@ -189,7 +189,7 @@ def test_an_exchanged_key_that_the_rollback_puts_back_is_no_risk_by_itself(small
     small.path("pki/bundle.key").write_bytes(b"damaged")
     small.apply()
     small.path("pki/bundle.key").write_bytes(first)
-    assert not any("is not the recorded one" in risk for risk in risks_of_going_back(small))
+    assert not any("is not the recorded one" in risk for risk in risks_of_rollback(small))
 
 
 @pytest.mark.parametrize(
@@ -206,13 +206,13 @@ def test_a_certificate_has_expired_from_its_last_moment_on(
     identifiers: tuple[str, ...], told: str, small: World
 ) -> None:
     renewed(small, *identifiers)
-    assert risks_of_going_back(small, 365 - 1 / 86400) == ()
-    assert risks_of_going_back(small, 365) == (f"it restores {told}",)
+    assert risks_of_rollback(small, 365 - 1 / 86400) == ()
+    assert risks_of_rollback(small, 365) == (f"it restores {told}",)
 
 
 def test_what_people_hold_is_short_lived_and_no_risk(small: World) -> None:
     renewed(small, "user:dev1")
-    assert risks_of_going_back(small, 400) == ()
+    assert risks_of_rollback(small, 400) == ()
 
 
 def test_a_cipher_that_goes_back_is_named(tmp_path: Path) -> None:
@@ -220,11 +220,11 @@ def test_a_cipher_that_goes_back_is_named(tmp_path: Path) -> None:
     world.apply()
     wider = World(root=world.root, cluster=spec(CP1, encryption={"resources": ["secrets", "configmaps"]}))
     wider.apply()
-    (sentence,) = risks_of_going_back(wider)
+    (sentence,) = risks_of_rollback(wider)
     assert "it has API servers no longer read what secretbox has encrypted (configmaps)" in sentence
     other = World(root=world.root, cluster=spec(CP1, encryption={"resources": ["*.*"]}))
     other.apply()
-    assert "secretbox has encrypted (*.*)" in risks_of_going_back(other)[0]
+    assert "secretbox has encrypted (*.*)" in risks_of_rollback(other)[0]
 
 
 def test_a_cipher_that_goes_back_to_another_place_is_named(tmp_path: Path) -> None:
@@ -233,13 +233,13 @@ def test_a_cipher_that_goes_back_to_another_place_is_named(tmp_path: Path) -> No
     elsewhere = {"certificates": {"directory": "/opt/pki"}}
     moved = World(root=world.root, cluster=spec(CP1, encryption={"resources": ["configmaps"]}, **elsewhere))
     moved.apply()
-    assert "secretbox has encrypted (configmaps)" in risks_of_going_back(moved)[0]
+    assert "secretbox has encrypted (configmaps)" in risks_of_rollback(moved)[0]
 
 
 def test_an_encryption_configuration_that_goes_does_so_with_its_key_which_is_told(small: World) -> None:
     encrypting = World(root=small.root, cluster=spec(CP1, users=[{"name": "dev1"}], encryption={}))
     encrypting.apply()
-    (risk,) = risks_of_going_back(encrypting)
+    (risk,) = risks_of_rollback(encrypting)
     assert risk.startswith("it takes away pki/encryption.key (")
 
 
@@ -247,7 +247,7 @@ def test_a_version_that_goes_back_is_named(tmp_path: Path) -> None:
     World(root=tmp_path / "prod", cluster=spec(CP1, kubernetesVersion="v1.35.0")).apply()
     newer = World(root=tmp_path / "prod", cluster=spec(CP1))
     newer.apply()
-    assert "it takes Kubernetes back from v1.36 to v1.35, which" in risks_of_going_back(newer)[0]
+    assert "it takes Kubernetes back from v1.36 to v1.35, which" in risks_of_rollback(newer)[0]
 
 
 LIST, MOVED, OF_ANOTHER = (
@@ -277,21 +277,21 @@ def told_to_pass(count: str, path: str) -> tuple[str]:
 def test_whoever_passes_again_is_counted(small: World) -> None:
     changed(small, {LIST: text_of(A)})
     changed(small, {LIST: text_of(A, B, C)})
-    assert risks_of_going_back(small) == told_to_pass("2 revoked credentials", LIST)
+    assert risks_of_rollback(small) == told_to_pass("2 revoked credentials", LIST)
     changed(small, {LIST: None})
-    assert risks_of_going_back(small) == (), "nobody is kept out now"
+    assert risks_of_rollback(small) == (), "nobody is kept out now"
 
 
 def test_a_list_that_goes_because_it_came_with_the_change_lets_everybody_on_it_pass(small: World) -> None:
     changed(small, {LIST: None})
     changed(small, {LIST: text_of(A), MANIFEST: b"with the flag"})
-    assert risks_of_going_back(small) == told_to_pass("1 revoked credential", LIST)
+    assert risks_of_rollback(small) == told_to_pass("1 revoked credential", LIST)
 
 
 def test_a_list_that_goes_back_to_another_place_keeps_out_whom_it_kept_out(small: World) -> None:
     changed(small, {LIST: text_of(A)})
     changed(small, {LIST: None, MOVED: text_of(A)})
-    assert risks_of_going_back(small) == ()
+    assert risks_of_rollback(small) == ()
     changed(small, {MOVED: text_of(A, B)})
     with small.writing() as store:
         both = plan_rollback(store, sorted(each.id for each in store.backups())[-2])
@@ -301,7 +301,7 @@ def test_a_list_that_goes_back_to_another_place_keeps_out_whom_it_kept_out(small
 
 def test_a_node_that_has_no_api_server_then_lets_nobody_pass(small: World) -> None:
     changed(small, {OF_ANOTHER: text_of(A), MANIFEST: b"another"})
-    assert risks_of_going_back(small) == ()
+    assert risks_of_rollback(small) == ()
 
 
 # -- what the directory asks for then -------------------------------------------------------------------
