@@ -124,7 +124,8 @@ def _tls(given: Mapping[str, str]) -> Iterator[_Fault]:
 def _compaction(given: Mapping[str, str]) -> Iterator[_Fault]:
     """A plain number, of hours or revisions, or a duration."""
     name = "auto-compaction-retention"
-    value = given.get(name, "0")
+    # An empty text is none (embed/etcd.go).
+    value = given.get(name) or "0"
     # strconv.Atoi knows decimal digits and a sign alone.
     is_number = value.removeprefix("+").isdecimal() and value.isascii()
     if not is_number and duration_value(value) is None:

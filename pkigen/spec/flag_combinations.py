@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from pkigen.records import dataclass
-from pkigen.spec.flag_values import is_true
+from pkigen.spec.flag_values import is_true, listed
 from pkigen.spec.versions import REQUEST_HEADER_OVERLAP
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Given:
 
     def listed(self, name: str) -> list[str]:
         """The parts of a flag that is a list, which each occurrence adds to (pflag, StringSlice)."""
-        return [part for value in self._values.get(name, ()) for part in value.split(",") if part]
+        return [part for value in self._values.get(name, ()) for part in listed(value) if part]
 
 
 def combinations(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from pkigen.records import dataclass
 from pkigen.spec.component_flags import KnownProgram, known_names
+from pkigen.spec.flag_values import is_false, listed
 from pkigen.spec.translation import quote, suggestion
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class FlagNames:
     """The names that a flag takes.
 
     `is_list`: several, between commas. `or_none`: an empty value stands for none. `only_with`: the flag
-    without which nobody looks at this one.
+    without which nobody looks at this one. `unless_off`: the flag that, false or 0, has nobody look either.
     """
 
     names: frozenset[str]
@@ -42,10 +43,13 @@ class FlagNames:
     any_case: bool = False
     or_none: bool = False
     only_with: str | None = None
+    unless_off: str | None = None
 
     def counts(self, value: str, given: Mapping[str, str]) -> bool:
         """Whether the program looks at a value, beside all flags that it is given."""
-        return bool(value or not self.or_none) and (self.only_with is None or bool(given.get(self.only_with)))
+        is_idle = self.unless_off is not None and is_false(given.get(self.unless_off, ""))
+        is_given = self.only_with is None or bool(given.get(self.only_with))
+        return bool(value or not self.or_none) and is_given and not is_idle
 
 
 def name_fault(program: KnownProgram, name: str, value: str, given: Mapping[str, str]) -> str | None:
@@ -60,11 +64,17 @@ def name_fault(program: KnownProgram, name: str, value: str, given: Mapping[str,
     known = _table(program).get(name)
     if known is None or "$(" in value or not known.counts(value, given):
         return None
-    for word in value.split(",") if known.is_list else (value,):
+    split = listed if program is not KnownProgram.ETCD else _between_commas
+    for word in split(value) if known.is_list else (value,):
         if (word.lower() if known.any_case else word) not in known.names:
             choice = _choice(word, known.names)
             return f"{quote(word)} is none that {program} knows, which stops at it{choice}"
     return None
+
+
+def _between_commas(value: str) -> list[str]:
+    """The parts of a list of etcd's (its `pkg/flags`)."""
+    return value.split(",")
 
 
 def plugin_fault(word: str) -> str | None:
@@ -84,14 +94,19 @@ def _table(program: KnownProgram) -> Mapping[str, FlagNames]:
     """The flags of a program whose names are known."""
     if program is KnownProgram.ETCD:
         return _of_etcd()
+    # These two serve nothing at port 0 (`SecureServingOptions.ApplyTo`).
+    port = "secure-port" if program in _LEADERS else None
+    suites = known_names("cipherSuites")
     rows = {
         # component-base cli/flag/ciphersuites_flag.go
-        "tls-min-version": FlagNames(names=_TLS_VERSIONS, or_none=True),
-        "tls-cipher-suites": FlagNames(names=known_names("cipherSuites"), is_list=True, or_none=True),
+        "tls-min-version": FlagNames(names=_TLS_VERSIONS, or_none=True, unless_off=port),
+        "tls-cipher-suites": FlagNames(names=suites, is_list=True, or_none=True, unless_off=port),
         "logging-format": FlagNames(names=frozenset({"json", "text"})),
     }
     if program in _LEADERS:
-        rows["leader-elect-resource-lock"] = FlagNames(names=frozenset({"leases"}))
+        # component-base config/validation `ValidateLeaderElectionConfiguration`
+        locks = frozenset({"leases"})
+        rows["leader-elect-resource-lock"] = FlagNames(names=locks, unless_off="leader-elect")
     if program is KnownProgram.API_SERVER:
         rows |= _API_SERVER
     return rows

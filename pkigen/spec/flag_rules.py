@@ -20,7 +20,7 @@ from pkigen.spec.flag_combinations import (
     first_of,
 )
 from pkigen.spec.flag_names import ADMISSION, ASKED_MINOR, name_fault, plugin_fault
-from pkigen.spec.flag_values import value_fault
+from pkigen.spec.flag_values import listed, value_fault
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote, suggestion
 from pkigen.spec.values import NEWEST_RELEASED, KubernetesVersion
@@ -195,7 +195,7 @@ def _admission_plugins(spec: ClusterSpec) -> Iterator[SpecFinding]:
         if argument.name not in ADMISSION or "$(" in argument.value:
             continue
         here: Location = (*_API_SERVER, place, "value")
-        for word in argument.value.split(",") if argument.value else ():
+        for word in listed(argument.value):
             message = plugin_fault(word)
             if message is None:
                 continue

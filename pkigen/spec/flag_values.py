@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import re
+from decimal import Decimal
 from ipaddress import ip_address
 from math import isinf
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from pkigen.spec.component_flags import flag_types
+from pkigen.spec.component_flags import KnownProgram, flag_types
 from pkigen.spec.feature_gates import as_boolean
 from pkigen.spec.translation import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from pkigen.spec.component_flags import KnownProgram
 
 _TRUE: Final = frozenset({"1", "t", "true"})
 # strconv.ParseInt with base 0: a zero in front is octal, and underscores stand between digits only.
@@ -31,12 +31,14 @@ _UNITS: Final = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, 
 _UNITS_ABOVE: Final = {"m": 60 * 10**9, "h": 3600 * 10**9}
 _PART: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _DURATION: Final = re.compile(rf"[+-]?(?:0|(?:{_PART.pattern})+)")
-_LARGEST_DURATION: Final = 2**63
+_LARGEST_DURATION: Final = 2**63 - 1
 # net.SplitHostPort behind net/url: digits or nothing behind the colon, a colon in brackets only.
 _HOST_PORT: Final = re.compile(
     r"(?:[^@]*@)?(?:\[[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(?:%25[^]]+)?\]|[^][:%\s]*):[0-9]*"
 )
-_PORTS: Final = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5})|\+(?P<more>[0-9]{1,5}))?")
+_PORTS: Final = re.compile(r"0*(?P<first>[0-9]{1,5})(?:-0*(?P<last>[0-9]{1,5})|\+0*(?P<more>[0-9]{1,5}))?")
+# In front of a part of an address.
+_ZEROS: Final = re.compile(r"(?<![0-9a-fA-F])0+(?=[0-9a-fA-F])")
 _HIGHEST_PORT: Final = 65535
 _FILES_OF_PAIR: Final = 2
 
@@ -54,13 +56,26 @@ def value_fault(program: KnownProgram, name: str, value: str) -> str | None:
     # The kubelet replaces $(NAME) in a container's command (third_party/forked/golang/expansion `Expand`).
     if kind is None or "$(" in value or name.startswith("node-cidr-mask-size"):
         return None
-    reads, meant = _KINDS[kind]
+    reads, meant = _KINDS["sloppyIP" if kind == "ip" and program is KnownProgram.KUBELET else kind]
     return None if reads(value) else f"must be {meant}, not {quote(value)}: {program} stops at it"
 
 
 def is_true(value: str) -> bool:
     """Whether a boolean flag is set, in whatever case: how Go reads each, `strconv.ParseBool` says."""
     return value.lower() in _TRUE
+
+
+def is_false(value: str) -> bool:
+    """Whether a boolean flag is unset, or a number 0."""
+    return as_boolean(value) is False or integer_value(value) == 0
+
+
+def listed(value: str) -> list[str]:
+    """The parts of a list, as programs of Kubernetes read one: a line of CSV (pflag, `readAsCSV`)."""
+    try:
+        return next(csv.reader([value], strict=True), [])
+    except csv.Error:  # which they stop at
+        return value.split(",")
 
 
 def integer_value(value: str) -> int | None:
@@ -72,14 +87,15 @@ def integer_value(value: str) -> int | None:
     return int(f"{match['sign']}{digits.replace('_', '')}", base)
 
 
-def duration_value(value: str) -> float | None:
+def duration_value(value: str) -> int | None:
     """The nanoseconds that Go reads; None where it reads none, or too many."""
     if _DURATION.fullmatch(value) is None:
         return None
     units = _UNITS | _UNITS_ABOVE
-    time = sum(float(number) * units[unit] for number, unit in _PART.findall(value))
-    # An int64 of nanoseconds, some 292 years (time.Duration).
-    return None if time >= _LARGEST_DURATION else -time if value.startswith("-") else time
+    time = sum(int(Decimal(number) * units[unit]) for number, unit in _PART.findall(value))
+    is_negative = value.startswith("-")
+    # An int64 of nanoseconds, some 292 years (time.Duration): one more below nothing than above.
+    return None if time > _LARGEST_DURATION + is_negative else -time if is_negative else time
 
 
 def _is_integer(value: str, bits: int) -> bool:
@@ -146,8 +162,9 @@ def _are_ports(value: str) -> bool:
 
 def _is_key_pair(value: str) -> bool:
     """As component-base `NamedCertKey`: two paths, and names after a colon."""
-    files = [part.strip() for part in value.partition(":")[0].split(",")]
-    return len(files) == _FILES_OF_PAIR and all(files)
+    pair, colon, names = value.partition(":")
+    files = [part.strip() for part in pair.split(",")]
+    return len(files) == _FILES_OF_PAIR and all(files) and bool(names.strip() or not colon)
 
 
 def _is_bool(value: str) -> bool:
@@ -179,6 +196,11 @@ def _is_address(value: str) -> bool:
         return False
 
 
+def _is_sloppy_address(value: str) -> bool:
+    # The kubelet's own flag: as Go read addresses before 1.17, with zeros in front (`ParseIPSloppy`).
+    return value == value.strip() and _is_address(_ZEROS.sub("", value))
+
+
 _KINDS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "bool": (_is_bool, "true or false"),
     "int": (_is_int, "a whole number"),
@@ -187,6 +209,7 @@ _KINDS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "float32": (_is_number, "a number"),
     "duration": (_is_duration, "a duration with a unit, such as 30s or 1h30m"),
     "ip": (_is_address, "an IP address"),
+    "sloppyIP": (_is_sloppy_address, "an IP address"),
     "uint": (_is_uint, "a whole number without a sign"),
     "uint32": (_is_uint32, "a whole number without a sign"),
     "Level": (_is_level, "a whole number"),

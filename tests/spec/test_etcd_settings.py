@@ -31,6 +31,7 @@ RUNS = [
     *(
         "heartbeat-interval=500 election-timeout=2500",
         "auto-compaction-retention=5m",
+        "auto-compaction-retention=",
         "auth-token=",
     ),
     *("tls-min-version=", "distributed-tracing-sampling-rate=-1", "cipher-suites=TLS_AES_128_GCM_SHA256"),
@@ -77,6 +78,32 @@ def test_names_that_an_api_server_does_not_know(given: str) -> None:
 )
 def test_names_that_nobody_looks_at(given: str) -> None:
     loaded(flags("apiServer", given))
+
+
+@pytest.mark.parametrize(
+    ("component", "given"),
+    [
+        ("scheduler", "leader-elect=false leader-elect-resource-lock=x"),
+        ("controllerManager", "leader-elect=0 leader-elect-resource-lock=x"),
+        ("controllerManager", "secure-port=0 tls-min-version=x tls-cipher-suites=x"),
+        ("apiServer", 'enable-admission-plugins="NodeRestriction","AlwaysPullImages"'),
+        ("scheduler", 'tls-cipher-suites="TLS_AES_128_GCM_SHA256",TLS_AES_256_GCM_SHA384'),
+    ],
+)
+def test_what_is_switched_off_or_quoted_is_taken(component: str, given: str) -> None:
+    loaded(flags(component, given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("leader-elect-resource-lock=x", "leader-elect=true leader-elect-resource-lock=x"),
+        *("tls-min-version=x", 'tls-cipher-suites="TLS_AES_128_GCM_SHA256"x', 'tls-cipher-suites="x'),
+    ],
+)
+def test_names_that_a_scheduler_does_not_know(given: str) -> None:
+    (problem,) = problems(flags("scheduler", given))
+    assert "stops at it" in problem
 
 
 def test_plugins_of_another_version_are_a_warning() -> None:

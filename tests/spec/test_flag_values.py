@@ -88,6 +88,21 @@ VALUES = [
     ),
     *((ETCD, "cors", each, True) for each in ("*", "https://a:1")),
     *((ETCD, "cors", each, False) for each in ("", "*,https://a:1", "https://a")),
+    *(
+        (KUBELET, "node-status-update-frequency", each, True)
+        for each in ("9223372036854775807ns", "-9223372036854775808ns", "2562047h47m16.854775807s")
+    ),
+    *(
+        (KUBELET, "node-status-update-frequency", each, False)
+        for each in ("9223372036854775808ns", "-9223372036854775809ns", "2562047h47m16.854775808s")
+    ),
+    *((API_SERVER, "service-node-port-range", each, True) for each in ("030000-0032767", "00030000+09")),
+    *((API_SERVER, "tls-sni-cert-key", each, False) for each in ("a,b:", "a,b: ")),
+    *(
+        (KUBELET, "address", each, True)
+        for each in ("010.0.0.01", "::ffff:010.0.0.1", "00000::00a", "10.0.0.1", "::", "")
+    ),
+    *((KUBELET, "address", each, False) for each in (" 10.0.0.1 ", "10.0.0.256", "10.0.0.", "x")),
 ]
 
 
