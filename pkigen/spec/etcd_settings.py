@@ -169,8 +169,10 @@ def _bindings(given: Mapping[str, str]) -> Iterator[_Fault]:
     for name in ("listen-client-urls", "listen-peer-urls", "listen-metrics-urls", "listen-client-http-urls"):
         for url in filter(None, given.get(name, "").split(",")):
             scheme, _, rest = url.strip().partition("://")
-            host = rest.rpartition("@")[2].rpartition(":")[0].strip("[]")
-            if not scheme.startswith("unix") and host != "localhost" and not _is_address(host):
+            before_query = rest.partition("#")[0].partition("?")[0]
+            host = before_query.rpartition("@")[2].rpartition(":")[0].strip("[]")
+            # net/url reads schemes in any case.
+            if not scheme.lower().startswith("unix") and host != "localhost" and not _is_address(host):
                 yield name, f"{quote(url)} must have an IP address, or localhost"
     for name in ("advertise-client-urls", "initial-advertise-peer-urls"):
         for url in filter(None, given.get(name, "").split(",")):

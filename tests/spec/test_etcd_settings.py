@@ -50,7 +50,11 @@ def test_what_etcd_stops_at_is_refused(given: str) -> None:
     assert "stops" in problem
 
 
-@pytest.mark.parametrize("given", RUNS)
+# Not among those that a real etcd is started with: it would listen there.
+URLS = ["listen-metrics-urls=UNIX:///m", "listen-metrics-urls=http://127.0.0.1:2381?a=b:c#d:e"]
+
+
+@pytest.mark.parametrize("given", [*RUNS, *URLS])
 def test_what_etcd_takes_is_taken(given: str) -> None:
     loaded(flags("etcd", given))
 
