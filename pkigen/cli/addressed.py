@@ -24,6 +24,8 @@ place: ContextVar[Path | None] = ContextVar("place", default=None)
 _COMMAND = re.compile(r"(?<!is in use by )(?<!an interrupted )`pkigen ([a-z][^`]*)`")
 _TREE = "TREE"
 """What stands for files that pkigen did not make: who examines them names no cluster."""
+_ANY = "…"
+"""What stands for a command that the sentence leaves open."""
 
 
 def found_at(directory: Path) -> Path:
@@ -66,9 +68,11 @@ def takes_directory(words: Sequence[str]) -> bool:
     command: Any = typer.main.get_command(module.app)
     for word in words[len(leaf) :]:
         below = getattr(command, "commands", {})
-        if word not in below:
+        # Whichever it is: they have this option alike.
+        name = next(iter(below), word) if word == _ANY else word
+        if name not in below:
             break
-        command = below[word]
+        command = below[name]
     return any(map(is_place, command.params))
 
 

@@ -23,6 +23,7 @@ _NAMED = "the cluster"
     [
         ("`pkigen plan`, `pkigen apply`", f"`pkigen plan -C '{_NAMED}'`, `pkigen apply -C '{_NAMED}'`"),
         ("`pkigen rotate ca kubernetes`", f"`pkigen rotate ca kubernetes -C '{_NAMED}'`"),
+        ("`pkigen rotate … --phase rollback`", f"`pkigen rotate … --phase rollback -C '{_NAMED}'`"),
         ("`pkigen access csr manifest`", f"`pkigen access csr manifest -C '{_NAMED}'`"),
         ("`pkigen airgap authority accept ANSWER`", f"`pkigen airgap authority accept ANSWER -C '{_NAMED}'`"),
     ],
