@@ -66,12 +66,13 @@ def _addresses(spec: ClusterSpec) -> Iterator[SpecFinding]:
     members = {node.name for node in spec.etcd_members}
     for index, node in enumerate(spec.spec.nodes):
         at: Location = (*NODES, index, "addresses")
-        if node.addresses or node.kubelet_addresses:
+        if node.addresses:
             continue
+        # The flag node-ip is no other node's business: it says only what the kubelet registers.
         if node.has(Role.CONTROL_PLANE) or node.name in members:
             message = "must not be empty: the other nodes reach this one at the first address"
             yield SpecFinding(at=at, message=message, given=((*NODES, index, "roles"),))
-        elif spec.manages(ManagedFiles.KUBELET):
+        elif not node.kubelet_addresses and spec.manages(ManagedFiles.KUBELET):
             yield warning(
                 at,
                 f"names no address of {quote(node.name)} (node-ip among the kubelet's flags), and so its "

@@ -99,11 +99,16 @@ def _value_error(node: YAMLNode | None, context: dict[str, Any]) -> str:
     return str(context["error"])
 
 
-def _wants_text(node: YAMLNode | None, context: dict[str, Any]) -> str:
-    del context
+def text_wanted(node: YAMLNode | None) -> str:
+    """What to tell a person about a value that is no text."""
     if isinstance(node, ScalarNode):
         return f'must be text: put it in quotes, "{_clipped(node.text)}"'
     return f"must be text, not {value_kind(node)}"
+
+
+def _wants_text(node: YAMLNode | None, context: dict[str, Any]) -> str:
+    del context
+    return text_wanted(node)
 
 
 def _clipped(text: str) -> str:

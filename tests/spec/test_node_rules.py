@@ -46,6 +46,14 @@ REFUSED = [
         "8:57: spec.nodes[1].addresses[1]: fd00::1 is an address of this node already",
     ),
     case(
+        "no-address-but-node-ip",
+        nodes(
+            "    - {name: a, roles: [control-plane], addresses: [], kubeletExtraArgs: "
+            "[{name: node-ip, value: 192.0.2.1}]}\n"
+        ),
+        "7:52: spec.nodes[0].addresses: must not be empty: the other nodes reach this one at the first",
+    ),
+    case(
         "no-control-plane",
         nodes("    - {name: b, roles: [worker], addresses: [192.0.2.1]}\n"),
         "7:5: spec.nodes: no node has the role control-plane: give it to at least one",

@@ -61,7 +61,10 @@ def sort_in(document: YAMLNode, found: Documents, notes: Notes) -> None:
             version, "apiVersion", f"must be text such as {KUBEADM_NEWEST}, not {value_kind(version)}"
         )
         return
-    name = str(kind.value)
+    if not isinstance(kind.value, str):
+        notes.add_problem(kind, "kind", f"must be text such as {CLUSTER}, not {value_kind(kind)}")
+        return
+    name = kind.value
     if version.value.partition("/")[0] != KUBEADM_GROUP:
         _note_foreign(document, version, name, notes)
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.kubelet_rules import TAINT
-from pkigen.spec.translation import quote, value_kind
+from pkigen.spec.translation import quote, text_wanted, value_kind
 from pkigen.spec.values import flag_name
 from pkigen.spec.yaml_nodes import SequenceNode, YAMLNode, child, mapping, scalar, sequence
 
@@ -137,10 +137,15 @@ def _taint(taint: YAMLNode, path: str, report: Report) -> str:
     texts: list[str] = []
     for name, pattern in TAINT.items():
         part = child(taint, name)
-        texts.append("" if part is None else str(part.value))
-        if part is None and name != "value":
-            report(taint, f"{path}.{name}", "is missing")
-        elif part is not None and not (isinstance(part.value, str) and pattern.fullmatch(part.value)):
+        if part is None:
+            texts.append("")
+            if name != "value":
+                report(taint, f"{path}.{name}", "is missing")
+            continue
+        texts.append(str(part.value))
+        if not isinstance(part.value, str):
+            report(part, f"{path}.{name}", text_wanted(part))
+        elif not pattern.fullmatch(part.value):
             report(part, f"{path}.{name}", f"{quote(part.value)} is not a valid taint {name}")
     key, value, effect = texts
     return f"{key}={value}:{effect}" if value else f"{key}:{effect}"

@@ -31,6 +31,13 @@ REFUSED = [
         "6:1: InitConfiguration.localAPIEndpoint.advertiseAddress: is missing, and kubeadm would ask",
     ),
     case(
+        "no-text-as-kind",
+        swapped_kubeadm("kind: InitConfiguration", "kind: [InitConfiguration]"),
+        "2:7: kind: must be text such as ClusterConfiguration, not a list",
+        "6:1: InitConfiguration.nodeRegistration.name: is missing, and kubeadm would ask the host",
+        "6:1: InitConfiguration.localAPIEndpoint.advertiseAddress: is missing, and kubeadm would ask",
+    ),
+    case(
         "old-version",
         (
             "apiVersion: kubeadm.k8s.io/v1beta2\nkind: InitConfiguration\n"

@@ -105,7 +105,7 @@ def test_what_is_no_taint_is_said() -> None:
             f"15:31: {place}.taints[0].effect: 'Never' is not a valid taint effect",
             f"15:39: {place}.taints[1].key: is missing",
             f"15:39: {place}.taints[1].effect: is missing",
-            f"15:67: {place}.taints[2].value: '7' is not a valid taint value",
+            f'15:67: {place}.taints[2].value: must be text: put it in quotes, "7"',
             f"15:91: {place}.taints[3].key: is missing",
             f"15:91: {place}.taints[3].effect: is missing",
         ),
