@@ -17,7 +17,9 @@ _PEM_CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]{1,65536}-----END CERTIFICATE-----"
 )
 
-_T61_STRING = 20
+# The type of an attribute of a name (2.5.4 and one arc, X.520), its value's tag (X.690 8.21), and its length.
+# The tag alone would stand in many a key and signature by chance.
+_T61_STRING = re.compile(rb"\x06\x03\x55\x04.\x14(.)", re.DOTALL)
 # Below it are control characters, which no name has.
 _FIRST_LETTER = 0x20
 
@@ -78,12 +80,11 @@ def _parsed(block: bytes) -> x509.Certificate | str:
 
 
 def _has_foreign_letters(block: bytes) -> bool:
-    """Whether a certificate's names hold a T61String (X.690 8.21, tag 20) that is not ASCII."""
+    """Whether a certificate's names hold a T61String that is not ASCII."""
     try:
         der = base64.b64decode(b"".join(block.split(b"-----")[2].split()), validate=True)
     except binascii.Error:
         return False
-    # An octet of this value need not be a tag, so what follows has to look like a text, too.
-    texts = (der[at + 2 : at + 2 + der[at + 1]] for at in range(len(der) - 2) if der[at] == _T61_STRING)
+    texts = (der[found.end() : found.end() + found[1][0]] for found in _T61_STRING.finditer(der))
     in_names = (text for text in texts if all(letter >= _FIRST_LETTER for letter in text))
     return any(not text.isascii() for text in in_names)

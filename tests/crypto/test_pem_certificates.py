@@ -118,22 +118,31 @@ def test_what_is_no_base64_holds_no_letters() -> None:
     )
 
 
-# An octet of this value, the length of a text, and the text; the rest is nothing that a parser takes.
+# The type of an attribute, such a tag, the length of a text, and the text; the rest is nothing that a parser takes.
+TYPE = b"\x06\x03\x55\x04\x0a"
+
+
 @pytest.mark.parametrize(
     ("der", "are_letters"),
     [
-        (b"\x14\x01\xe9", True),
-        (b"\x00\x14\x02 \xe9", True),
-        (b"\x14\x02\x1f\xe9", False),
-        (b"\x14\x00\xe9", False),
-        (b"\x14\x01a\xe9", False),
-        (b"\x14\xe9", False),
-        (b"\x13\x01\xe9", False),
-        (b"\x15\x01\xe9", False),
-        (b"\x14\x01\x00\x14\x02\xc3\xa9", True),
-        (b"\x00\x14\x03a\xe9\x20", True),
-        (b"\xe9\x14\x02ab", False),
-        (b"\x14\x02ab\xe9\x1f", False),
+        (TYPE + b"\x14\x01\xe9", True),
+        (b"\x00" + TYPE + b"\x14\x02 \xe9", True),
+        (TYPE + b"\x14\x02\x1f\xe9", False),
+        (TYPE + b"\x14\x00\xe9", False),
+        (TYPE + b"\x14\x01a\xe9", False),
+        (TYPE + b"\x14\xe9", False),
+        (TYPE + b"\x14", False),
+        (TYPE + b"\x13\x01\xe9", False),
+        (TYPE + b"\x15\x01\xe9", False),
+        (TYPE + b"\x14\x01\x00" + TYPE + b"\x14\x02\xc3\xa9", True),
+        (b"\x00" + TYPE + b"\x14\x03a\xe9\x20", True),
+        (b"\xe9" + TYPE + b"\x14\x02ab", False),
+        (TYPE + b"\x14\x02ab\xe9\x1f", False),
+        # What keys and signatures hold by chance.
+        (b"\x14\x01\xe9", False),
+        (b"\x06\x03\x55\x05\x0a\x14\x01\xe9", False),
+        # Any attribute, a line break among their numbers.
+        (b"\x06\x03\x55\x04\x0b\x14\x01\xe9", True),
     ],
 )
 def test_what_looks_like_such_a_text(der: bytes, *, are_letters: bool) -> None:
@@ -143,10 +152,12 @@ def test_what_looks_like_such_a_text(der: bytes, *, are_letters: bool) -> None:
 def numbered(number: int) -> bytes:
     """A certificate with another serial number of one octet, in PEM."""
     der = ISSUER.certificate.public_bytes(Encoding.DER)
-    long = b"\x02\x14" + ISSUER.certificate.serial_number.to_bytes(20)
+    serial = ISSUER.certificate.serial_number
+    octets = serial.bit_length() // 8 + 1
+    long = bytes([2, octets]) + serial.to_bytes(octets)
     assert long in der
-    # Both sequences around it are 19 octets shorter then.
-    outer, inner = (int.from_bytes(der[at : at + 2]) - 19 for at in (2, 6))
+    # Both sequences around it are as much shorter then.
+    outer, inner = (int.from_bytes(der[at : at + 2]) - (octets - 1) for at in (2, 6))
     lengths = der[:2] + outer.to_bytes(2) + der[4:6] + inner.to_bytes(2)
     return pem(lengths + der[8:].replace(long, b"\x02\x01" + bytes([number])))
 
