@@ -30,6 +30,8 @@ _HANDLED: Final = (
     x509.CertificatePolicies,
     x509.CRLDistributionPoints,
 )
+# processExtensions fails for these where they are critical, since RFC 5280 (4.2.1.1, 4.2.1.2, 4.2.2.1) wants
+# them not to be.
 _NEVER_CRITICAL: Final = (
     x509.SubjectKeyIdentifier,
     x509.AuthorityKeyIdentifier,
@@ -53,17 +55,20 @@ _STRINGS: Final = (
     _ASN1Type.NumericString,
 )
 _ESCAPED: Final = r"%[0-9A-Fa-f]{2}"
+# By net/url, parse and parseAuthority, and narrower in places (`_is_uri`).
 _URI: Final = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))"
     rf"(?://(?:(?:[A-Za-z0-9._:~!$&'()*+,;=@-]|{_ESCAPED})*@)?"
     r"(?P<host>(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=<>\"-]*)(?::[0-9]*)?)(?=[/?#]|\Z)|(?!//))"
     rf"(?:[^%?#\x00-\x1f\x7f]|{_ESCAPED})*(?:\?[^#\x00-\x1f\x7f]*)?(?:#(?:[^%\x00-\x1f\x7f]|{_ESCAPED})*)?"
 )
+# By parseRFC2821Mailbox (verify.go): a quoted or a dotted local part, with the octets that each may have.
 _MAILBOX: Final = re.compile(
     r"(?:\"(?P<quoted>(?:[\x01-\x08\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]|\\[\x01-\x09\x0b\x0c\x0e-\x7f])*)\""
     r"|(?P<plain>(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]|\\.)+))@(?P<domain>.*)",
     re.DOTALL,
 )
+# domainToReverseLabels: invalid characters are those below `!` and above `~`.
 _PRINTABLE: Final = range(33, 127)
 
 

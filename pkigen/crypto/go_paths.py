@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from cryptography.x509.oid import ObjectIdentifier
 
 _MOST_CANDIDATES: Final = 100  # maxChainSignatureChecks: CAs that sign each other make very many paths
+# checkSignature (x509.go) refuses MD5 and SHA-1 with InsecureAlgorithmError, whoever has signed.
 _SOUND_HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+# validHostname (verify.go): `_` is no letter of host names, but it is found in deployments, so Go lets it
+# pass.
 _HOST: Final = re.compile(r"(?:\*\.)?[a-z0-9_][a-z0-9_-]*(?:\.[a-z0-9_][a-z0-9_-]*)*")
 
 UNSIGNED: Final = "no trusted CA has signed it"
@@ -80,6 +83,7 @@ def _unfit_paths(
 ) -> str | None:
     """Why none of the paths to an anchor holds; None where one does."""
     # What is trusted itself needs nobody above it.
+    # Go takes the leaf for the whole chain then, and looks at no issuer (Verify: `opts.Roots.contains`).
     if chain[0] in anchors:
         return None
     search = _Search(chain[1:], anchors, now)

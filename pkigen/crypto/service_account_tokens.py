@@ -122,6 +122,8 @@ def algorithm(key: PrivateKey | PublicKey) -> str:
     return name
 
 
+# signerFromECDSAPrivateKey (jwt.go) goes by the curve, signerFromRSAPrivateKey has one algorithm for all
+# sizes.
 _ALGORITHMS = {None: "RS256", "secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 

@@ -144,4 +144,5 @@ def _identity(reader: Reader, data: bytes) -> str:
 
 
 def _digest(*parts: Any) -> str:
+    # As JSON: parts that are only joined could be divided elsewhere and give the same digest.
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -80,6 +80,7 @@ def apply_plan(
         StoreError: The tree could not be written; it is unchanged.
         AuthorityError: A CA cannot sign.
     """
+    # How many are expected decides whether files are synced one by one or all at once (`Synced.for_changes`).
     with store.transaction(expected=len(plan.changes)) as transaction:
         bench = _workbench(inventory, store, transaction, tools, source)
         if agreed is not None:

@@ -35,6 +35,7 @@ STORED: Final = "spec.encryption"
 """Stands for a manifest where there is none: `stored` makes it."""
 ENCRYPTED_RESOURCE: Final = "EncryptedResource"
 
+# Only providers and resources of what is rendered with it are read; no cluster ever gets it.
 _SOME_KEY: Final = base64.b64encode(bytes(32))
 Ciphers = dict[GroupResource, tuple[str, ...]]
 """The providers of each resource, in their order."""
@@ -116,6 +117,7 @@ def writers(configuration: bytes | None) -> Writers:
     for group in _groups(configuration):
         first = next(_mappings(group, "providers"), {})
         provider, content = next(iter(first.items()), (IDENTITY, None))
+        # Its name, never its secret: this is compared with what the ledger remembers.
         key = next(_mappings(content, "keys"), {}).get("name", "")
         for resource in _items(group, "resources"):
             found.setdefault(GroupResource.read(str(resource)), Writer(provider=provider, key=str(key)))

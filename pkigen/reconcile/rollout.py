@@ -232,6 +232,8 @@ def _copy_commands(copy: Copy, node: Node) -> Iterator[str]:
         filters = [f"--include={path}/" for path in dict.fromkeys(ways)]
         filters += [f"--include={path}/**" for path in copy.only] + ["--exclude=*"]
     # Not -a: owners, groups and links of this machine mean nothing on a node.
+    # --delay-updates: until its end everything waits in `.~tmp~`, and the kubelet takes no name that begins
+    # with a dot for a manifest (pkg/kubelet/config/file.go, extractFromDir).
     words = ("rsync", "-rptc", "--delay-updates", "--chown=root:root", *map(shlex.quote, filters))
     yield " ".join((*words, f"{copy.source}/", f"root@{host}:/"))
 

@@ -83,6 +83,7 @@ class FileSurvey:
 
     def look(self, item: _NoCertificate) -> Surveyed:
         """Look at one object."""
+        # A key pair has a public half, which a checkout without private files has too.
         if not isinstance(item, DesiredKeyPair) and is_withheld(self.reader, item.path):
             return _kept(item, None)
         match item:
@@ -323,6 +324,7 @@ class FileSurvey:
         if isinstance(observed, Fault):
             kind = Create if observed.kind is FaultKind.MISSING else Rewrite
             return _changed(item, kind, fault_finding(observed))
+        # Only now: for a file that is missing, nothing need be rendered.
         wanted = digest()
         # What cannot be known yet changes with this plan.
         if wanted is None or wanted != observed.sha256:

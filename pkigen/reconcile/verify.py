@@ -58,9 +58,12 @@ if TYPE_CHECKING:
     from pkigen.state.ledger import Head
     from pkigen.store import Store
 
+# What stands around the subject in the sentences of `not_judged`; the subject is what the observation is
+# about.
 _NOT_JUDGED = re.compile("^not judged: | reads | dials ")
 _REMARKS = frozenset({Reason.EXPIRES_SOON, Reason.AWAITS_REQUEST, Reason.REVOCATION_OVER})
 _WITH_AN_OFFLINE_AUTHORITY = frozenset({layout.PENDING_REQUEST, layout.AUTHORITY_PIN})
+# The inventory is of what the spec asks for; these describe the tree or its seals, and are of no spec.
 _OWN_FILES = frozenset({layout.LOCK_FILE, IDENTITY_PATH, RECORD_PATH})
 _USED_WHOLE = {
     layout.NODES: "would be copied to the host",

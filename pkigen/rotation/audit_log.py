@@ -114,12 +114,15 @@ class AuditLog:
 
 
 def _match(text: object) -> re.Match[str] | None:
+    """The id of a certificate: tokens have `JTI=…` under the same key (apiserver, `token/jwt/jwt.go`)."""
     return _FINGERPRINT.fullmatch(text) if isinstance(text, str) else None
 
 
 def _moment(text: object) -> datetime | None:
     """A moment with its zone; one without would be anybody's."""
     try:
+        # A MicroTime of the API server is RFC 3339 in UTC; logs that were copied through other programs may
+        # have anything.
         moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None

@@ -160,6 +160,7 @@ class HeldFiles:
         for load in (load_own_private, load_public):
             try:
                 return public_der(load(content))
+            # Not a private key of Kubernetes' kinds may still be a public one: the next loader decides.
             except UnsupportedKeyError:
                 continue
         return f"{path} holds no key that can be read"

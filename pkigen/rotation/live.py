@@ -151,6 +151,8 @@ def look(
         return Live(seen=())
     view = _LiveLook(inventory, store, now)
     seconds = within.total_seconds()
+    # At its end Python joins the threads that are still waiting, so none may wait longer than the whole look
+    # may take.
     each_one = min(_SECONDS, seconds)
     ask = partial(_ask, dial or partial(handshake, seconds=each_one), seconds=each_one)
     pool = ThreadPoolExecutor(max_workers=min(_AT_ONCE, len(wanted)))
@@ -191,6 +193,8 @@ def handshake(
         context.wrap_socket(connection) as encrypted,
     ):
         presented = encrypted.getpeercert(binary_form=True)
+        # Before Python 3.13 the leaf has to do: trust bundles hold the CA that has signed it, so only a cross
+        # certificate is missed.
         above = getattr(encrypted, "get_unverified_chain", lambda: ())()  # public from Python 3.13 on
     if presented is None:
         raise ConnectionError("it presented no certificate")

@@ -121,6 +121,7 @@ def _held(endpoint: Endpoint, active: Sequence[Revocation], ask: Ask) -> ServerL
         # The newest first: who has an older file lacks what was revoked last.
         newest = sorted(active, key=lambda each: each.revoked, reverse=True)[:_TOLD]
         passing = [each for each in newest if not _is_refused(ask(endpoint, _review(each.credential)))]
+    # What answers on the port of an API server may be a load balancer, or speak no HTTP at all.
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _unknown(endpoint, f"cannot be asked: {_words(error)}")
     return ServerList(
@@ -154,6 +155,8 @@ def _is_refused(answer: dict[str, Any]) -> bool:
     status = answer.get("status")
     if answer.get("kind") != "SubjectAccessReview" or not isinstance(status, dict):
         raise ValueError("the answer is no SubjectAccessReview")
+    # RBAC ends with DecisionNoOpinion (plugin/pkg/auth/authorizer/rbac/rbac.go, Authorize), upon which the
+    # union asks the next authorizer; only DecisionDeny is shown as `denied`.
     return status.get("denied") is True
 
 
@@ -246,5 +249,6 @@ class Reviewer:
 
 
 _ASKING: Final = ("scheduler.conf", "controller-manager.conf", "admin.conf", "super-admin.conf")
+# Looser than those of `state.observed`: any kubeconfig with a key will do, whoever has written it.
 _CERTIFICATE: Final = re.compile(rb"client-certificate-data:\s*[\"']?([A-Za-z0-9+/=]+)")
 _KEY_DATA: Final = re.compile(rb"client-key-data:\s*[\"']?([A-Za-z0-9+/=]+)")

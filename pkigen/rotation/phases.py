@@ -72,6 +72,7 @@ _OUTCOMES: dict[tuple[Phase, RotationStep], Phase] = {
 }
 
 _MOVES: dict[tuple[Phase, RotationStep], tuple[tuple[Slot, Slot | None], ...]] = {
+    # Nothing moves: the next generation is made in a place of its own.
     (Phase.STABLE, RotationStep.PREPARE): (),
     # The order matters: each place is emptied before the next move fills it.
     (Phase.PREPARED, RotationStep.PROMOTE): ((Slot.CURRENT, Slot.PREVIOUS), (Slot.NEXT, Slot.CURRENT)),

@@ -95,6 +95,7 @@ def _after(planner: Planner, view: RestoredView) -> Planner:
 
 
 @dataclass(frozen=True, kw_only=True)
+# Without slots: `cached_property` keeps its values in the instance's dictionary.
 class _RollbackCase:
     before: Planner
     after: Planner

@@ -286,6 +286,8 @@ def _proof(proposed: ProposedStep, store: Store, view: StagedView) -> Proof:
 def _discovery_hashes(planner: Planner, store: Store) -> tuple[str, ...]:
     """What joining nodes pin, the signing CA's first."""
     found = certificates_of(store, planner.inventory, CA.KUBERNETES, now=planner.now)
+    # `kubeadm join` wants one CA of cluster-info among its pins (kubeadm, util/pubkeypin, CheckAny): with
+    # both pinned, a node joins at any time of a rotation.
     return tuple(map(discovery_hash, found.anchors if found is not None else ()))
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FIRST = "0" * 64
 # In bytes, a few million lines; the ledger is read whole.
 LARGEST_LEDGER = 1 << 30
+# What every line has; the facts beside it are each event's own.
 _REQUIRED = ("sequence", "previous", "time", "event", "id")
 
 
@@ -266,6 +267,7 @@ def approvals(ledger: bytes) -> Approvals:
     """What was approved until now."""
     found: list[Approval] = []
     for entry in lines_of(ledger, Event.APPROVED):
+        # An entry of another form was not written by `Approval.entry`, and approves nothing.
         with suppress(KeyError):
             facts = {key: str(entry[key]) for key in ("nonce", "created", "signer", "recipient")}
             found.append(Approval(node=str(entry["id"]), **facts))

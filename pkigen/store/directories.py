@@ -320,6 +320,7 @@ def write_list(anchor: Anchor, staging_fd: int, name: str, directories: Iterable
 
 def decode_list(text: bytes) -> list[Parts]:
     """Read the list of directories; a torn end means that none of them was made yet."""
+    # All or nothing: the list is on the disk, whole, before the first directory is made (`write_list`).
     with suppress(ValueError, UnsafePathError):
         paths = (str(json.loads(line)) for line in text.splitlines())
         return [writable_parts(path) if path else () for path in paths]

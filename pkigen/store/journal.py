@@ -233,6 +233,8 @@ def _do(anchor: Anchor, staging_fd: int | None, live: Descent, operation: Operat
 def _moved(fs: FileSystem, staged: str, staging_fd: int, name: str, dir_fd: int) -> bool:
     """False where there is nothing to move: an earlier run has done it, or the file is lost."""
     try:
+        # The content was synced when it was staged, so the new name can never lead to a file that is empty
+        # after a power failure.
         fs.rename(staged, staging_fd, name, dir_fd)
     except FileNotFoundError:
         return False

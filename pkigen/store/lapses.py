@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pkigen.store.directories import Anchor, Descent
     from pkigen.store.paths import Parts
 
+# Group counts like everybody, as in `directories.require_ours`: who is in it is not known here.
 _WRITABLE: Final = 0o022
 _OPEN: Final = 0o077
 

@@ -97,6 +97,7 @@ def _describe(fs: FileSystem, parent_fd: int, name: str, path: str, found: Snaps
 
 
 def _described(status: os.stat_result | None) -> list[int] | None:
+    """What changes with any write: unlike mtime, nobody can set ctime back (utimensat(2))."""
     if status is None:
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_mode]

@@ -298,6 +298,7 @@ def _finish(anchor: Anchor, record: Record) -> None:
     """Finish a committed change; an interrupt takes effect after it is finished."""
     try:
         journal.roll_forward(anchor, record)
+    # Once more, from the start: it finds done what is done, and the interrupt waits until the tree is whole.
     except (KeyboardInterrupt, SystemExit):
         journal.roll_forward(anchor, record)
         raise
