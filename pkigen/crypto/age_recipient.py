@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 _PREFIX: Final = "age"
 _ALPHABET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _CHECKSUM_SIZE: Final = 6
+# 52 characters of the key and 6 of the checksum.
 RECIPIENT: Final = re.compile(f"{_PREFIX}1[{_ALPHABET}]{{58}}")
 _GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _KEY_SIZE: Final = 32

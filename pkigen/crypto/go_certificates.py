@@ -173,7 +173,7 @@ def unfit_key(certificate: x509.Certificate) -> str | None:
 
 
 def unfit_for_tls(chain: Sequence[x509.Certificate]) -> str | None:
-    """Why a handshake ends at the keys of what is sent, whoever has signed it; None where it goes on."""
+    """Why Go's TLS refuses the keys of a chain, whatever its signatures; None where it accepts them."""
     for each in chain:
         key = each.public_key()
         if isinstance(key, rsa.RSAPublicKey) and key.key_size > LARGEST_RSA_BITS:

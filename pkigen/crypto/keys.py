@@ -292,7 +292,7 @@ def _require_usual_encoding(pem: bytes) -> None:
 
 
 def _decoded(body: bytes) -> bytes:
-    """Decode base64; nothing where it is none, which is then told as no key at all."""
+    """Decode base64; empty where it is invalid, which is then reported as no key at all."""
     try:
         return base64.b64decode(body)
     except ValueError:

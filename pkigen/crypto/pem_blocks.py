@@ -16,6 +16,8 @@ from pkigen.records import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Every repetition has a bound, so that a hostile file cannot make the search take the square of its length;
+# the header lines are those of RFC 1421 4.6.
 _BLOCK: Final = re.compile(
     rb"-----BEGIN ([A-Z0-9 ]{1,40})-----\s*"
     rb"(?:[A-Za-z-]{1,20}: [^\n]{1,100}\r?\n){0,4}[A-Za-z0-9+/=\s]{1,65536}-----END \1-----"
@@ -110,6 +112,7 @@ def _certificate(block: bytes) -> x509.Certificate:
 
 
 def _public(block: bytes) -> bytes:
+    """A public key of any kind: it is compared with others, and nothing is verified with it here."""
     try:
         key = serialization.load_pem_public_key(block)
     except (ValueError, UnsupportedAlgorithm):

@@ -81,7 +81,7 @@ class Token:
 
     @property
     def audiences(self) -> tuple[str, ...]:
-        """Whom it is for; nobody in particular where it is of the old kind."""
+        """Its audiences; empty for a legacy token, which has none."""
         given = self.claims.get("aud", ())
         return (given,) if isinstance(given, str) else tuple(map(str, given))
 
@@ -159,7 +159,7 @@ def sign(claims: Claims, key: PrivateKey, *, entropy: Callable[[int], bytes]) ->
 
 
 def read(text: str) -> Token | str:
-    """Parse a token; for anything that is no token the result says why, as a sentence. Raises nothing."""
+    """Parse a token, or say in a sentence why the text is not one."""
     text = text.strip()
     if len(text) > LONGEST_TOKEN:
         return "is longer than any token"

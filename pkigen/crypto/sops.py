@@ -76,6 +76,7 @@ def sealed_documents(
 
 
 def _encrypted(key: bytes, text: bytes, additional: str, entropy: Callable[[int], bytes]) -> str:
+    """One value as SOPS writes it: the tag, which AESGCM appends, stands in a field of its own there."""
     nonce = entropy(_NONCE_SIZE)
     content = AESGCM(key).encrypt(nonce, text, additional.encode())
     data, tag = content[:-_TAG_SIZE], content[-_TAG_SIZE:]

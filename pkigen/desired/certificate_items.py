@@ -259,7 +259,7 @@ def named_files(kind: CertificateKind, cluster: ClusterSpec) -> NamedFiles:
 
 
 def trust_of(item: DesiredCertificate) -> str:
-    """The file with the CAs by which whoever shows a client certificate of a kubeconfig judges servers."""
+    """The CA file by which the user of a kubeconfig's client certificate verifies servers."""
     if isinstance(item.location, KeyPairFiles):
         return f"{item.file.rpartition('/')[0]}/ca.crt"
     return item.file

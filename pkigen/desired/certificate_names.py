@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pkigen.notation import IPAddress
     from pkigen.spec.model import ClusterSpec, Node
 
+# Clients on the member's own node dial the loopback address, as its health check does (kubeadm,
+# pki_helpers.go, getAltNames).
 _LOCALHOST: tuple[IPAddress | str, ...] = ("localhost", IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
     from pkigen.spec.model import ClusterSpec, Node
 
+# kubeadm's ClusterAdminsGroupAndClusterRoleBinding (constants.go): the group and its binding have one name.
 CLUSTER_ADMINS = "kubeadm:cluster-admins"
+# The API server asks it before every authorizer of its configuration (pkg/kubeapiserver/authorizer/reload.go,
+# NewPrivilegedGroups), so neither RBAC nor the list of revoked credentials stops it.
 MASTERS = "system:masters"
 NODES_GROUP = "system:nodes"
 

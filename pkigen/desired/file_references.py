@@ -296,7 +296,7 @@ _NAMED = 3
 
 
 def not_judged(references: Iterable[FileReference]) -> Iterator[str]:
-    """What is left out, one sentence for each file: whoever reads it is judged by nobody."""
+    """One sentence for each file that pkigen cannot judge, and so leaves out of its verdicts."""
     nodes: dict[tuple[str, str, str, str], dict[str, None]] = {}
     for each in references:
         nodes.setdefault((str(each.component), each.verb, each.file, each.flag), {})[each.node] = None

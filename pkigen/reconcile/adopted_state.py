@@ -41,7 +41,7 @@ TOLERATED: Final = frozenset(
         Reason.ORDER_CHANGED,
     }
 )
-"""What an adopted object may be; nothing of it says that it does not work, or that its time is over."""
+"""The findings that an adopted object may have; none of them means that it fails or has expired."""
 _SECRETS: Final = re.compile(rb"((?:client-key-data|token|password)[\"']?\s*:).*")
 """To the end of the line: in JSON that may be more than the secret, and never less."""
 

@@ -189,7 +189,7 @@ def _remove(action: Remove, staging: Staging) -> None:
 
 
 def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
-    """Put on record what the cluster may hold that the addons no longer make, until it is told otherwise."""
+    """Record the objects that the cluster may still hold although the addons no longer make them."""
     given = {path: earlier for path, earlier in plan.given.items() if path not in held}
     after = manifests(given, bench.staging.view, bench.inventory)
     for entry in entries(superseded(given, after)):
@@ -199,7 +199,7 @@ def _remember(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
 def _look_again(plan: Plan, bench: Workbench, held: frozenset[str]) -> None:
     """Look at the staged tree with the planner's own eyes, then stage the ledger and the lock file.
 
-    What the plan has looked at, and the change does not concern, is as it was.
+    Objects that the plan has examined and the change does not touch are not examined again.
 
     Raises:
         StagedTreeError: Something is left to do.

@@ -85,7 +85,7 @@ class EdgeVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ChainVerdict:
-    """What a chain is worth to whoever trusts some anchors; of faults, who finds them is still to be said."""
+    """The verdict on a chain against some anchors; its faults do not name the peer that finds them yet."""
 
     ends: datetime
     health: Health

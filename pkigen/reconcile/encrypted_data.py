@@ -143,7 +143,7 @@ def stored_until_now(
 ) -> dict[str, tuple[bytes, ...]]:
     """What etcd was written with, where a plan gives API servers another EncryptionConfiguration.
 
-    Nothing where nobody can tell, and where API servers could not read it to write it again: that is a risk.
+    Empty where that is unknown, and where API servers could not read it any more, which `unread` reports.
     """
     change, items = cipher_change(actions, tree, inventory, renderer), list(_configurations(inventory))
     if change is UNCHANGED or change.unreadable:

@@ -161,7 +161,7 @@ class _Rollout:
         yield from (removing(self._nodes[node], files) for node, files in self._leftovers.items())
 
     def _waiting(self) -> list[str]:
-        """The nodes that may have files before the first step: all but those that are away meanwhile."""
+        """The nodes that may get files before the first step: all but those whose etcd restarts in turn."""
         in_turn = {step.node for step in self._restarts if step.copies}
         return [node for node in self._nodes if node not in in_turn]
 

@@ -212,7 +212,7 @@ class _Verification:
                 )
 
     def _leave_out(self, summary: Summary, adopted: Adopted) -> None:
-        """What was not there when the cluster was taken over is on no edge, nor is a kubelet's own file."""
+        """Leave out of the edges what was missing at adoption, and what kubelets renew themselves."""
         path = summary.action.paths[0]
         if not isinstance(summary.item, DesiredCertificate):
             self._unknown |= {path} if adopted.found == ABSENT else set()

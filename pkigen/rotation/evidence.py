@@ -148,6 +148,7 @@ class _Scales:
         yield from sorted(found, key=lambda each: (each.last, each.username), reverse=True)
 
     def _of_user(self, uses: Iterable[CredentialUse]) -> Iterator[Outdated]:
+        """By user, since only a newer certificate of the same one shows that the older was given up."""
         uses = tuple(uses)
         present = [use for use in uses if self._is_present(use)]
         for use in uses:
@@ -176,7 +177,7 @@ class _Scales:
         return self._reaches_back and use.first >= self._promoted
 
     def _why_needed(self, use: CredentialUse, present: Iterable[CredentialUse]) -> str | None:
-        """Why somebody still has it; None where it was given up for another one."""
+        """Why a certificate is still needed; None where its user has changed to another one."""
         if use.fingerprint not in self._issued and use.first >= self._promoted:
             return "the log does not reach back before the promotion, so nobody knows which CA has signed it"
         # A process that keeps its old certificate in memory shows here, whatever stands on its disk.

@@ -85,6 +85,7 @@ def _remaining(phase: Phase, step: RotationStep) -> Slot:
 def _trusts_only_what_goes(
     issuer: JWTIssuer, present: dict[Slot, x509.Certificate | None], stays: Slot
 ) -> bool:
+    """Whether the spec pins generations of a CA, and none of them is the one that stays."""
     named = parse_certificates((issuer.issuer.certificate_authority or "").encode())
     # A sentence says that it is no PEM: it is the cluster's CA by its name, or none is given.
     if isinstance(named, str):

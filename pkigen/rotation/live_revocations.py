@@ -161,7 +161,7 @@ def _is_refused(answer: dict[str, Any]) -> bool:
 
 
 def _review(credential: CredentialId) -> dict[str, Any]:
-    """What is asked: may whoever shows this credential read /version, as everybody may."""
+    """The review: may the holder of this credential read /version, as everybody may?"""
     by_user = credential.kind is CredentialIdKind.USER
     return {
         "apiVersion": "authorization.k8s.io/v1",

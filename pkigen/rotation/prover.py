@@ -154,7 +154,7 @@ class _Prover:
         yield from self._secrets()
 
     def unjudged(self) -> Iterator[FileReference]:
-        """What components read and nobody knows here."""
+        """The files that components read and this directory does not have."""
         yield from (each for each in self._foreign if each.path in self._unknown)
 
     def _text(self, path: str) -> bytes | None:
@@ -200,7 +200,7 @@ class _Prover:
     # -- certificates ---------------------------------------------------------------------------------
 
     def _awaited(self) -> dict[str, str]:
-        """The certificates that nobody shows to anybody: that nodes have not asked for, or never had."""
+        """Certificates that no peer presents: their nodes have not requested them, or never had them."""
         reader = self._states[Age.NEW].reader
         return {
             item.id: item.file
@@ -221,7 +221,7 @@ class _Prover:
             yield self._group(edge.client, edge.server, Presented.CLIENT, refusal)
 
     def _shown_outside(self, edge: Edge) -> Iterator[tuple[tuple[str, tuple[str, ...]], Peer]]:
-        """What an edge shows to ends that are on nobody's list, too: they are given nothing at any step."""
+        """What an edge presents to peers outside the inventory, too: no step gives them new files."""
         for certificate, names, holder in (
             (edge.server_certificate, edge.names, edge.server),
             (edge.client_certificate, (), edge.client),
@@ -232,7 +232,7 @@ class _Prover:
                 yield (item.id, names), holder
 
     def _untouched(self, item: DesiredCertificate, names: tuple[str, ...], holder: Peer) -> Iterator[_Group]:
-        """A certificate before somebody who trusts the old CA alone; nothing where its CA does not rotate."""
+        """A certificate judged by a peer that trusts only the old CA; nothing where its CA does not rotate."""
         old = self._old_ca(item.issuer) if item.issuer is not None else None
         if old is None or item.issuer is None:
             return
@@ -262,7 +262,7 @@ class _Prover:
         return observe_certificate(self._states[Age.NEW].reader, ca_location(ca)).certificate
 
     def _carries(self, ca: CA) -> bool:
-        """Whether who was never touched must get on with this step's files."""
+        """Whether peers that were never updated must still accept this step's files."""
         after = self._states[Age.NEW].inventory.rotations
         match after.phase(ca_id(ca)):
             case Phase.STABLE:
@@ -293,7 +293,7 @@ class _Prover:
     def _answer(
         self, chain: Sequence[x509.Certificate], anchors: Sequence[x509.Certificate], names: tuple[str, ...]
     ) -> str | None:
-        """What who trusts these CAs says to a chain: to a client's where there are no names."""
+        """Why a verifier with these anchors refuses a chain; it is a client's where there are no names."""
         if not names:
             return self._judge.client(chain, anchors)
         answers = (self._judge.server(chain, anchors, name) for name in names)
@@ -421,7 +421,7 @@ class _Prover:
         """Why an API server cannot read what another one encrypts; None where it has the key."""
         if writer == judge and (presented, trusted) == _NOT_YET:
             return None
-        # Kubernetes writes with the first key of the list, and reads with any.
+        # apiserver, storage/value/transformer.go: TransformToStorage takes the first, reading tries all.
         first, *_ = self._held.encryption_keys(writer, presented)
         if first in self._held.encryption_keys(judge, trusted):
             return None

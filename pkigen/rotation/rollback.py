@@ -79,7 +79,7 @@ def propose_rollback(planner: Planner, store: Store, rollback: Rollback) -> Prop
 
 
 def _superseded(case: _RollbackCase) -> Held:
-    """What of the addons the cluster may have been given that is not what it should hold then."""
+    """The addon objects that the cluster may hold in another form than after the rollback."""
     given = given_until_now(case.rollback.changes, case.store, case.after.renderer, case.after.inventory)
     return superseded(given, manifests(given, case.view, case.after.inventory))
 

@@ -99,7 +99,7 @@ class CompletedStep:
 
 
 def require_rotatable(inventory: Inventory, identifiers: Iterable[str]) -> None:
-    """Refuse what this cluster has not, or cannot rotate here.
+    """Refuse what this cluster does not have, or cannot rotate here.
 
     Raises:
         UsageError: There is no such thing.

@@ -154,6 +154,7 @@ class Materials:
         """The bytes of a file; None where nothing can be read, for the plan to make it."""
         try:
             return self._reader.read(path).data
+        # Not RefusedError: a key that the system withholds must not be made anew.
         except (MissingError, UnreadableError):
             return None
 

@@ -203,7 +203,7 @@ def observe_certificate_alone(reader: Reader, location: Location) -> ObservedCer
 def observe_presented(reader: Reader, file: str) -> ObservedCertificate:
     """A certificate that is none of the inventory's, by its file: a PEM file or a kubeconfig.
 
-    That of a CA is a fault: Go takes it for a leaf, but a CA's key is in no component's hands.
+    A CA's certificate is a fault: Go would accept it as a leaf, but no component should hold a CA's key.
     """
     content = read_file(reader, file)
     # By its content: an operator may call the file of a flag what he likes.
@@ -398,7 +398,7 @@ def _public_half(pem: bytes) -> bytes | str:
 
 
 def _decoded(text: bytes) -> bytes:
-    """Nothing where it is no base64: what reads the result says that it is empty."""
+    """Decode base64; empty where it is invalid, which the parser of the result then reports."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

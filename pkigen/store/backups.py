@@ -196,7 +196,7 @@ def list_backups(anchor: Anchor) -> tuple[BackupInfo, ...]:
 
 
 def _read_manifest(anchor: Anchor, backup_id: str) -> BackupInfo:
-    """Read what one backup holds: a manifest that is none stands in nobody's way who needs another backup."""
+    """Read one backup's manifest; damage is reported with it, so that the other backups stay usable."""
     try:
         text = _read(anchor, backup_id, (_MANIFEST,), limit=_MANIFEST_MAX).data
         return _decode_manifest(backup_id, text)
@@ -231,6 +231,7 @@ def retire(anchor: Anchor, *, keep: int, newest: str | None) -> None:
     fs = anchor.fs
     fd = _open_backups(anchor)
     try:
+        # Not there yet: `journal.recover` empties it before a change.
         trash_fd, _ = make_directory(fs, anchor.private_fd, (PRIVATE, TRASH))
         try:
             for name in doomed:

@@ -66,7 +66,7 @@ def leave(anchor: Anchor) -> None:
 
 
 def settle(anchor: Anchor) -> None:
-    """The root holds a change now: it stays, whoever made it."""
+    """Keep the root from now on, whichever run made it: it holds a change."""
     with suppress(FileNotFoundError, IsADirectoryError):  # what stands there instead is no mark of ours
         anchor.fs.unlink(MARK, anchor.private_fd)
 

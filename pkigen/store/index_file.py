@@ -23,7 +23,7 @@ _LARGEST = 1 << 28
 
 
 def read_index(anchor: Anchor) -> bytes | None:
-    """What was written last, or None; who relies on it has to see that it is whole."""
+    """The index as it was written last, or None; the caller must check that it is complete."""
     if not anchor.has_private:
         return None
     try:
@@ -33,7 +33,7 @@ def read_index(anchor: Anchor) -> bytes | None:
 
 
 def replace_index(anchor: Anchor, data: bytes) -> None:
-    """Put another in its place, if the directory is ours and can be written; else nothing happens."""
+    """Replace the index, if the directory is ours and writable; otherwise do nothing."""
     fs = anchor.fs
     with suppress(OSError, ObstacleError):
         if not anchor.has_private or fs.fstat(anchor.private_fd).st_uid != os.geteuid():

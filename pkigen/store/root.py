@@ -139,6 +139,7 @@ def _open_root(fs: FileSystem, parent_fd: int, name: str, resources: ExitStack) 
     """
     try:
         root_fd = fs.open(name, FLAGS, 0, parent_fd)
+    # A link, too: with O_DIRECTORY Linux says ENOTDIR for it, not ELOOP (see `directories.open_directory`).
     except NotADirectoryError as error:
         reason = kind(fs.lstat(name, parent_fd)) or "is a file"
         raise ObstacleError("", reason, hint="name the directory itself") from error

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# They hold the private keys of earlier bundles, so they must not pile up.
 KEPT_BACKUPS = 10
 _OWN = {RECORD, PENDING}
 """What an install changes besides the files of the bundle."""
@@ -91,6 +92,7 @@ def _difference(reader: Reader, path: str, mode: int, sha256: str) -> Difference
         present = reader.read(path)
     except MissingError:
         return Difference.CREATE
+    # What stands there, the transaction says: it replaces nothing but plain files.
     except UnreadableError:
         return Difference.REPLACE
     if hashlib.sha256(present.data).hexdigest() != sha256:

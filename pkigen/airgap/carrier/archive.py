@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LARGEST_FILE = 1 << 20
 LARGEST_ARCHIVE = 1 << 26
 MOST_FILES = 1024
+# POSIX ustar: headers and contents in blocks of 512 bytes, and two blocks of zeros at the end.
 _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 _SHORT_NAME, _PREFIX = 100, 155

@@ -14,6 +14,7 @@ from pkigen.notation import command_line
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Without O_NOFOLLOW: a person has named the file, and a link on the way is meant.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _ROOM = "choose a writable directory with free space"

@@ -44,6 +44,7 @@ MOST_REQUESTS = 1 << 17
 # In characters: a certificate, and the intermediates above it.
 _LARGEST_CHAIN = 64 << 10
 _NONCE = re.compile(r"[0-9a-f]{32}")
+# 128 random bits: two requests never have the same one, on whichever machines they are made.
 NONCE_SIZE = 16
 _PEM = re.compile(r"[A-Za-z0-9+/= \n-]+")
 

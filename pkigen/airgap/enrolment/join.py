@@ -105,7 +105,7 @@ class _Joining:
             )
 
     def _pair(self, path: str, data: bytes) -> None:
-        """A CA's certificate comes without a key on purpose, and a key that the bundle brings is meant."""
+        """Find the key of a certificate; a CA's has none on purpose, and a bundle's own key is used."""
         certificate = self._leaf(path, data)
         beside = path.removesuffix(_CERTIFICATE) + _KEY
         if _is_authority(certificate) or beside in self._bundle.files:
@@ -119,7 +119,7 @@ class _Joining:
             self.files[beside] = key
 
     def _kubeconfig(self, path: str, data: bytes) -> None:
-        """Put the key into a kubeconfig that came without it; where there is none, it is missed."""
+        """Put the key into a kubeconfig that came without it, or note that this host has none."""
         certificate = self._leaf(path, client_certificate_pem(data))
         # It may still be in the file that the kubeconfig named until now.
         named = f"{layout.credentials_directory(self._directory, path)}/client.key".lstrip("/")

@@ -92,6 +92,7 @@ def _parts(values: Sequence[str]) -> Iterator[str]:
 # -- the API server's rules ------------------------------------------------------------------------------
 
 _TYPES: Final = ("AlwaysAllow", "AlwaysDeny", "ABAC", "Webhook", "RBAC", "Node")
+# IsDNS1123Subdomain (apimachinery, util/validation/validation.go), and its DNS1123SubdomainMaxLength.
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _LONGEST_NAME: Final = 253
 _SECONDS: Final = re.compile(r"[1-9][0-9]{0,5}s")
@@ -131,6 +132,7 @@ def _of_all(authorizers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _repeated(values: Sequence[Any], what: str) -> Iterator[str]:
+    """As sorted texts: a template may render any type, and no message may depend on the order of a set."""
     for value in sorted({str(each) for each in values}):
         if sum(str(each) == value for each in values) > 1:
             yield f"two authorizers have {what} {value}"
@@ -229,6 +231,7 @@ def _of_conditions(content: Any, place: str) -> Iterator[str]:
 
 
 def _is_known(expression: Any) -> bool:
+    """By its text: nothing here compiles CEL, and one that fails would refuse requests (failurePolicy: Deny)."""
     if not isinstance(expression, str) or len(expression) > _LONGEST_EXPRESSION:
         return False
     return any(known.fullmatch(expression) for known in _KNOWN_EXPRESSIONS)
@@ -250,6 +253,7 @@ def missing(document: Any, context: AuthorizationConfiguration) -> str | None:
 
 
 def _refusal(authorizer: Mapping[str, Any]) -> tuple[Any, Any, Any] | None:
+    """What makes an authorizer refuse: with `NoOpinion` a failing webhook would leave it to the next one."""
     webhook = authorizer.get("webhook")
     if webhook is None or webhook["failurePolicy"] != "Deny":
         return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pkigen.spec.components import ExtraArg
     from pkigen.spec.model import ClusterSpec, Node
 
+# kubeadm's EtcdListenClientPort, EtcdListenPeerPort and EtcdMetricsPort (constants.go).
 ETCD_CLIENT_PORT, ETCD_PEER_PORT, ETCD_METRICS_PORT = 2379, 2380, 2381
 CONTROLLER_MANAGER_KUBECONFIG = layout.CONTROLLER_MANAGER_KUBECONFIG
 SCHEDULER_KUBECONFIG = layout.SCHEDULER_KUBECONFIG

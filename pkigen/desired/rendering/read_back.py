@@ -157,7 +157,7 @@ def _at(content: Any, keys: tuple[str, ...]) -> Any:
 
 @singledispatch
 def _compare(context: object, text: str) -> None:
-    """Other objects by their kind only: what is in them is the template's affair."""
+    """Check other objects by their kind only; their content is up to the template."""
     kinds = _KINDS[type(context)]
     for document in documents(text):
         if (
