@@ -103,6 +103,8 @@ def _stretched(passphrase: str, salt: bytes, factor: int) -> bytes:
         return Scrypt(salt=_SALT_LABEL + salt, length=_KEY_SIZE, n=1 << factor, r=8, p=1).derive(
             passphrase.encode()
         )
+    # OpenSSL's allocation fails, not Python's: the process is sound, and the person can be told how much is
+    # wanted.
     except MemoryError:
         raise PkigenError(
             "there is too little memory for the passphrase",

@@ -285,6 +285,7 @@ def _unhandled(certificate: x509.Certificate) -> str | None:
 
 
 def _may_be_used(certificate: x509.Certificate, usage: ObjectIdentifier) -> bool:
+    """As checkChainForKeyUsage asks of every certificate of a path: one without the extension allows all."""
     usages = extension_of(certificate, x509.ExtendedKeyUsage)
     return usages is None or bool({usage, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages.value))
 

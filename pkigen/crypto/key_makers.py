@@ -192,4 +192,5 @@ def _make_keys(orders: int, pipe: int) -> None:  # pragma: no cover -- runs in t
         send(pipe, der)
 
 
+# An order is one octet: the place of its algorithm here, which parent and child have alike.
 _ROWS = tuple(ALGORITHMS)

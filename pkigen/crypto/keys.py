@@ -60,6 +60,7 @@ def _ecdsa(curve: ec.EllipticCurve) -> AlgorithmRow:
     )
 
 
+# kubeadm's EncryptionAlgorithmType (apis/kubeadm/v1beta4/types.go) has these and no others.
 ALGORITHMS: dict[KeyAlgorithm, AlgorithmRow] = {
     KeyAlgorithm.RSA_2048: _rsa(2048),
     KeyAlgorithm.RSA_3072: _rsa(3072),

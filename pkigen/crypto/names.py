@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pkigen.notation import IPAddress
 
 _SEPARATOR = re.compile(r"[,\\]")
+# What `Subject.__str__` writes, which is a part of RFC 4514: `parse_subject` refuses the rest.
 _PART = re.compile(r"(CN|O)=((?:[^,\\]|\\.)*)(?:,|\Z)", re.DOTALL)
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 

@@ -60,4 +60,5 @@ class PathVerifier:
 
 
 def _digest(certificate: x509.Certificate) -> bytes:
+    """Thousands of nodes have files of the same certificate, each parsed into an object of its own."""
     return certificate.fingerprint(hashes.SHA256())

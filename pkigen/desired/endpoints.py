@@ -92,6 +92,7 @@ def _bound(value: str, own: IPv4Address | IPv6Address) -> IPv4Address | IPv6Addr
     """The address to dial: what is bound, or the node's own if that is every address or a loopback one."""
     try:
         host = ip_address(value.strip("[]"))
+    # A name is the program's to resolve on its own host: from here the node's address is what can be dialled.
     except ValueError:
         return own
     return own if host.is_unspecified or host.is_loopback else host

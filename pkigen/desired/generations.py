@@ -172,7 +172,7 @@ SA = "sa"
 ENCRYPTION_KEY = "encryption-key"
 
 
-# In bytes: secretbox takes no other size, and AES takes this one.
+# In bytes: secretbox takes no other size, and AES takes this one (apiserver, validation_encryption.go).
 ENCRYPTION_KEY_SIZE = 32
 
 

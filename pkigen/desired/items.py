@@ -349,7 +349,7 @@ Desired = (
 
 
 def sends_cross(item: DesiredCertificate) -> bool:
-    """Whether a cross certificate stands behind this one: whoever judges it may never have been touched.
+    """Whether a cross certificate is sent after this one, for peers that may never have been updated.
 
     That is so of every server. Of clients it is so where other people's servers judge them: aggregated API
     servers may have a copy of the front proxy's CA. Every other client's judge is pkigen's, and trusts both.

@@ -34,7 +34,7 @@ class NodeItems:
         self._kubeconfigs = [kind for kind in self._kinds if isinstance(kind.place, KubeconfigTo)]
 
     def of(self, node: Node) -> Iterator[Desired]:
-        """Every object of one node, what others lean on first."""
+        """Every object of one node, those that others depend on first."""
         control_plane, member = node.has(Role.CONTROL_PLANE), node.name in self._members
         yield self._copy(node, "ca.crt", MaterialKind.TRUST_BUNDLE, CA.KUBERNETES)
         # API servers verify etcd too; with an external etcd there is no such CA.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 10_000
 """How many credentials one file bears: measured, docs/how-to/revocation.md."""
+# In characters: it stands beside every credential in `pki.lock` and in messages.
 LONGEST_REASON: Final = 200
 _LONGEST_TEXT: Final = 1000
 # What a token's `exp` is exceeded by (go-jose's leeway of a minute), and what clocks differ by.
@@ -65,6 +66,7 @@ class CredentialId:
         name, _, value = text.partition("=")
         try:
             kind = CredentialIdKind(name)
+        # Which kinds there are is what helps; Python's own words name the enum.
         except ValueError:
             msg = f"must be {', '.join(f'{each}=…' for each in CredentialIdKind)}"
             raise ValueError(msg) from None

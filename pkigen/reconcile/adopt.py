@@ -137,6 +137,7 @@ def take_over(
 
 
 def _survey(planner: Planner, view: StagedView) -> Survey:
+    """With CAs that may share a key, as those of some other makers do (`taking_over`)."""
     return Survey(
         inventory=planner.inventory,
         reader=view,

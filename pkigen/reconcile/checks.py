@@ -145,7 +145,10 @@ def sans_same(case: Case) -> Finding | None:
 
 
 def algorithm_same(case: Case) -> Finding | None:
-    """Whether the key is of the algorithm that the spec asks for."""
+    """Whether the key is of the algorithm that the spec asks for.
+
+    Of a CA nothing is asked: it keeps its key until a rotation, which makes the next one of this algorithm.
+    """
     certificate = case.observed.certificate
     if certificate is None or case.desired.issuer is None:
         return None
@@ -159,7 +162,10 @@ def algorithm_same(case: Case) -> Finding | None:
 
 
 def extensions_same(case: Case) -> Finding | None:
-    """Whether usages, constraints and key identifiers are the profile's, with the right criticality."""
+    """Whether usages, constraints and key identifiers are the profile's, with the right criticality.
+
+    Of a root nothing is asked: one that was brought has its maker's extensions.
+    """
     certificate = case.observed.certificate
     if certificate is None or case.issuer is None:
         return None

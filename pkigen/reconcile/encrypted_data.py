@@ -219,6 +219,7 @@ def cipher_change(
 
 
 def _configurations(inventory: Inventory) -> Iterator[DesiredFile]:
+    """Those that pkigen writes: what becomes of others is not known here."""
     for item in inventory.items:
         if isinstance(item, DesiredFile) and item.kind is FileKind.ENCRYPTION_CONFIGURATION and item.managed:
             yield item

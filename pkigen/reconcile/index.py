@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 _LONGEST = timedelta(days=1)
 # Some file systems tell time in steps of two seconds.
 _TICK = timedelta(seconds=2)
+# The places of these times in what `store.snapshot` says of a file.
 _MTIME, _CTIME = 1, 2
 
 

@@ -316,6 +316,7 @@ def key_pair(item: DesiredKeyPair, action: Action, bench: Workbench, keys: Itera
         staging.stage_private(item.private_path, pem)
         bench.record(Event.KEY_MADE, item.id, action, {})
     else:
+        # Not `load_own_private`: the key may have been brought, and so its primes are tested.
         key = load_private(staging.opened.read(item.private_path).data)
         staging.set_modes({item.private_path: layout.KEY_MODE})
     staging.stage(item.public_path, layout.PUBLIC_MODE, public_pem(key))

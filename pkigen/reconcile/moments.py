@@ -50,6 +50,7 @@ def next_moment(
 def _of_certificates(
     inventory: Inventory, certificates: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[datetime]:
+    """When each certificate begins, is due and ends: then a plan changes though no file does."""
     for identifier, facts in certificates.items():
         end = datetime.fromisoformat(facts["notAfter"])
         yield datetime.fromisoformat(facts["notBefore"])

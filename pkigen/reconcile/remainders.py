@@ -137,6 +137,7 @@ def _issued(person: str, reader: Reader) -> Iterator[datetime]:
     for event in CERTIFYING:
         for entry in lines_of(ledger, event):
             if entry.get("id") in ids:
+                # One line of another form must not hide when the others end.
                 with suppress(ValueError, KeyError, TypeError):
                     yield datetime.fromisoformat(entry["notAfter"]).astimezone(UTC)
 

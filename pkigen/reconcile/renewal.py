@@ -59,6 +59,7 @@ def ids_of(inventory: Inventory, name: str) -> tuple[str, ...]:
 
 
 def _named(inventory: Inventory, name: str) -> tuple[str, ...]:
+    """In the order of the inventory, and so of plans."""
     wanted = certificates_named(inventory, name)
     tokens = (token.id for token in tokens_named(inventory, name))
     return (*(identifier for identifier in inventory.certificates if identifier in wanted), *tokens)

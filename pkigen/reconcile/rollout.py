@@ -213,6 +213,7 @@ def _needs_starting_files(restart: Restart) -> bool:
 
 
 def _is_chosen(path: str, only: Sequence[str], but: Sequence[str]) -> bool:
+    """By whole directories, as the filters of rsync in `_copy_commands` have them."""
     if any(path.startswith(f"{each}/") for each in but):
         return False
     return not only or any(path.startswith(f"{each}/") for each in only)

@@ -35,6 +35,8 @@ class Versions:
             return None
         own = spec.etcd.external is None
         tag = spec.etcd.image_tag or etcd_tag(spec.kubernetes_version)
+        # Major and minor alone, as etcd compares them at start (etcdserver/version/downgrade.go,
+        # MustDetectDowngrade).
         return cls(kubernetes=spec.kubernetes_version, etcd=tag_version(tag)[:2] if own else ())
 
     @classmethod

@@ -200,7 +200,7 @@ class _Prover:
     # -- certificates ---------------------------------------------------------------------------------
 
     def _awaited(self) -> dict[str, str]:
-        """Certificates that no peer presents: their nodes have not requested them, or never had them."""
+        """Certificates that no peer presents: their nodes have not requested them or never had them."""
         reader = self._states[Age.NEW].reader
         return {
             item.id: item.file
@@ -232,7 +232,7 @@ class _Prover:
                 yield (item.id, names), holder
 
     def _untouched(self, item: DesiredCertificate, names: tuple[str, ...], holder: Peer) -> Iterator[_Group]:
-        """A certificate judged by a peer that trusts only the old CA; nothing where its CA does not rotate."""
+        """A certificate judged by a peer that trusts the old CA alone; nothing where its CA is stable."""
         old = self._old_ca(item.issuer) if item.issuer is not None else None
         if old is None or item.issuer is None:
             return

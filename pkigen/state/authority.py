@@ -293,6 +293,7 @@ def load_issuer(reader: Reader, ca: CA, certificates: CACertificates, *, slot: S
     if is_sealed(data):
         raise AuthorityError(f"{path} is sealed: it cannot sign before it is opened")
     try:
+        # Not `load_own_private`: the key may have been brought, and one whose primes are none must not sign.
         key = load_private(data)
     except UnsupportedKeyError as error:
         raise AuthorityError(f"{path} {error}") from None

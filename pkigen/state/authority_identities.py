@@ -47,6 +47,8 @@ OFFLINE_ROOT = pair_at(layout.authority_path("root"))
 Identities = dict[str, str]
 """The public identity of every key of an authority, by the file that holds it, sorted."""
 
+# An identity like any other, so that a damaged key counts as replaced, and never as missing and to be made
+# anew.
 UNREADABLE = "unreadable"
 # Part of every digest of a secret, so that it equals no digest made of it for another purpose.
 _SECRET_CONTEXT = b"pkigen authority record 1\0"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _SHOWN = 23
 _ROTATING = (*map(ca_id, CA), SA, ENCRYPTION_KEY)
 _NEXT = frozenset(generation_path(identifier, Slot.NEXT) for identifier in _ROTATING)
+# Trust bundles hold these generations beside the current one, so a key put there is trusted without any
+# signature.
 _TRUSTED_BESIDE = _NEXT | {generation_path(identifier, Slot.PREVIOUS) for identifier in _ROTATING}
 
 
@@ -269,6 +271,7 @@ def _ledger(reader: Reader) -> bytes:
     """The ledger's bytes; an unreadable one counts as none, which the lock file then tells of."""
     try:
         return read_ledger(reader)
+    # Raising here would hide everything else that the comparison finds.
     except UnreadableError:
         return b""
 

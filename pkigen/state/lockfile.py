@@ -224,6 +224,7 @@ def _content(data: bytes) -> dict[str, Any]:
     """
     try:
         content = json.loads(data)
+    # `json` raises it where brackets nest too deeply, and it is no ValueError.
     except RecursionError:
         raise ValueError from None
     if isinstance(content, dict) and not _is_deep(content):

@@ -43,6 +43,7 @@ def signed_certificates(reader: Reader, *, now: datetime) -> tuple[SignedCertifi
     """The certificates that still work, by user, and of each the one that works longest first."""
     found: dict[str, SignedCertificate] = {}
     for line in lines_of(read_ledger(reader), Event.SIGNED):
+        # One line of another form must not hide the certificates in all the others.
         with suppress(ValueError, KeyError, TypeError):
             each = _of_line(line)
             if each.expires > now:

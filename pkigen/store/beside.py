@@ -94,6 +94,7 @@ def clear(anchor: Anchor, directories: Iterable[Parts]) -> None:
             try:
                 level = live.enter(parts)
             except FileNotFoundError:
+                # What was staged there is gone with the directory.
                 continue
             remove_tree(anchor.fs, level.fd, (*parts, BESIDE))
             level.changed = True

@@ -42,7 +42,7 @@ class Lapsed:
 def lapses(anchor: Anchor, descent: Descent, below: Collection[str]) -> Iterator[Lapsed]:
     """Look at the PKI directory itself, the store's own directory, and all that stands in some of the others.
 
-    A link is nobody's: only what it is made of counts, and it is an obstacle to every reader.
+    Links are not followed: only the link itself is examined, and every reader refuses it.
 
     Args:
         anchor: The open directory.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BACKUP_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z(?:-[1-9][0-9]{0,5})?")
 """The name of a backup: the time of its change in UTC, with a number from the second one of a second on."""
 
+# It grows with every change of the form: another pkigen must not carry out what it reads otherwise.
 _VERSION = 1
 
 
@@ -84,6 +85,8 @@ class Begun:
         """Read what `encode` wrote; anything else is an unknown command."""
         try:
             return cls.of(json.loads(text))
+        # Only a message needs it: whose change it was decides nothing about how it is undone
+        # (`journal.discard`).
         except (ValueError, TypeError, KeyError):
             return UNKNOWN
 

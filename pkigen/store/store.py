@@ -198,6 +198,7 @@ class Store:
             return read_file(self._anchor.fs, parts[-1], dir_fd, path, limit=limit)
         except FileNotFoundError:
             raise MissingError(f"{shown(self.root, path)} does not exist") from None
+        # It stays within the store: callers know `UnreadableError`, whose reason names no path.
         except ObstacleError as obstacle:
             message = f"{shown(self.root, obstacle.path)} {obstacle.reason}"
             raise UnreadableError(message, reason=obstacle.reason, hint=obstacle.hint) from None
@@ -233,11 +234,11 @@ class Store:
         return stands_as(self._anchor, before)
 
     def index(self) -> bytes | None:
-        """Read what `keep_index` has left, if it can be read: whole, torn, or of anybody."""
+        """Read what `keep_index` has left, if possible; it may be torn, or written by anybody."""
         return read_index(self._anchor)
 
     def keep_index(self, data: bytes) -> None:
-        """Leave a note for later runs, who must do as well without it; where that is impossible, do nothing.
+        """Leave an index for later runs, which must work without it too; do nothing where that is impossible.
 
         This is the one thing that a directory opened for reading is written for.
         """

@@ -218,6 +218,8 @@ class Transaction:
                 )
             try:
                 self._staging_fd, _ = make_directory(anchor.fs, anchor.private_fd, STAGING_PARTS)
+            # Left by a run that was killed; the next one that opens the directory undoes it
+            # (`journal.recover`).
             except FileExistsError:
                 raise StoreError(
                     f"an earlier change of {anchor.root} is not undone", hint="run the command again"

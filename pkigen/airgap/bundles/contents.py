@@ -95,7 +95,7 @@ def pack(inventory: Inventory, reader: Reader, nodes: tuple[Node, ...]) -> Itera
 
 
 def _carried(item: Desired, inventory: Inventory) -> tuple[str, ...]:
-    """The files of an object that a bundle brings: none that is somebody else's, or that a node never had."""
+    """The files of an object that go into a bundle: none that is not managed, or that the node never had."""
     is_foreign = isinstance(item, DesiredFile) and not item.managed
     return () if is_foreign or item.id in inventory.absent else item.paths
 
@@ -146,7 +146,7 @@ def _member(reader: Reader, path: str, prefix: str) -> Member:
 
 
 def _earliest_end(items: list[Desired], reader: Reader) -> datetime:
-    """A bundle with one certificate that has ended would break what works: it expires with the first."""
+    """The end of the first certificate to expire: installed later, the bundle would break what works."""
     ends = [
         observed.certificate.not_valid_after_utc
         for item in items

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LARGEST_LABEL = 1 << 14
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+# A DNS subdomain, as names of nodes are (pkg/apis/core/validation/validation.go, ValidateNodeName).
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 EVERYBODY = "everybody"

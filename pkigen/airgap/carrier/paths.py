@@ -47,6 +47,7 @@ _KNOWN = re.compile(
     r"|var/lib/kube-proxy/config\.yaml"
     rf"|{re.escape(RUNBOOK)}"
 )
+# The same files where a spec has them elsewhere (`directory`): no other part of a tree moves.
 _CERTIFICATE_FILES = re.compile(rf"(?:{_PEM}|{_CONFIGURATIONS})")
 _LONGEST = 240
 

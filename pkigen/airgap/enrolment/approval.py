@@ -321,7 +321,7 @@ def certificates_for(petitions: Iterable[Petition], inventory: Inventory) -> dic
 
 
 def require_nothing_else(plan: Plan, ids: Collection[str], *, root: Path, words: str) -> None:
-    """Who approves requests has not reviewed anything else.
+    """Refuse other pending changes: whoever approves requests has not reviewed them.
 
     Args:
         plan: What would be done.

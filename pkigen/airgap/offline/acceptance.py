@@ -306,7 +306,7 @@ class _Acceptance:
         return found
 
     def _authority(self, desired: DesiredCertificate, chain: tuple[x509.Certificate, ...]) -> Iterator[str]:
-        """A CA that came back: fit, of the key that waits or is here, and as it was asked for."""
+        """Faults of a returned CA: it must be fit, for the pending or present key, and as requested."""
         identifier = desired.id
         certificate = chain[0]
         key = self._key(desired)
@@ -358,7 +358,7 @@ class _Acceptance:
     # -- leaves ---------------------------------------------------------------------------------------
 
     def _leaf(self, item: DesiredCertificate, authorities: Mapping[CA, CACertificates]) -> Iterator[str]:
-        """A leaf that came back, before the very checks that a plan makes of what is on the disk."""
+        """Faults of a returned leaf, by the checks that a plan makes of files on the disk."""
         chain = self._chains[item.id]
         issuer = authorities.get(item.issuer) if item.issuer is not None else None
         if issuer is None:
@@ -400,7 +400,7 @@ class _Acceptance:
 
     @staticmethod
     def _too_long(item: DesiredCertificate, certificate: x509.Certificate) -> Iterator[str]:
-        """Beyond what the spec allows, but for the minutes by which certificates are backdated."""
+        """A validity longer than the spec's, apart from the minutes by which certificates are backdated."""
         # Not from now on: an answer may have been carried for days.
         life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         if life > item.validity + BACKDATE:

@@ -119,6 +119,7 @@ def proposals(
 
 
 def _require_for_us(requests: RequestSet, inventory: Inventory) -> None:
+    """Before any review: of another cluster's request, every certificate would be told as a fault."""
     cluster = inventory.cluster.name
     if requests.purpose is not Purpose.AUTHORITY:
         raise BundleError(

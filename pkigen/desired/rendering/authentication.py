@@ -32,6 +32,7 @@ _INSTALL_HINT: Final = "kubectl oidc-login is kubelogin: `kubectl krew install o
 
 
 def _listed(names: frozenset[str]) -> str:
+    """A list of CEL, sorted: in the order of a set the file would differ from run to run."""
     return ", ".join(f"'{name}'" for name in sorted(names))
 
 
@@ -89,6 +90,7 @@ def api_version(cluster: ClusterSpec) -> str:
 
 
 def _issuer(each: JWTIssuer, trust_bundle: str) -> TokenIssuer:
+    """One issuer, with the rules that keep its tokens from naming users and groups of Kubernetes' own."""
     issuer = each.issuer
     own = tuple(
         _given(expression=rule.expression, message=rule.message) for rule in each.user_validation_rules

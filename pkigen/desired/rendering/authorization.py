@@ -231,7 +231,7 @@ def _of_conditions(content: Any, place: str) -> Iterator[str]:
 
 
 def _is_known(expression: Any) -> bool:
-    """By its text: nothing here compiles CEL, and one that fails would refuse requests (failurePolicy: Deny)."""
+    """By its text: nothing here compiles CEL, and one that fails refuses requests (failurePolicy: Deny)."""
     if not isinstance(expression, str) or len(expression) > _LONGEST_EXPRESSION:
         return False
     return any(known.fullmatch(expression) for known in _KNOWN_EXPRESSIONS)

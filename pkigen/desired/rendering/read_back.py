@@ -144,6 +144,8 @@ def scheduler_settings(text: bytes) -> Mapping[str, str]:
         (configuration,) = documents(text.decode())
     except (Mismatch, ValueError):
         return {}
+    # The deprecated --kubeconfig counts only where there is no configuration file
+    # (cmd/kube-scheduler/app/options/options.go, ApplyTo).
     named = _at(configuration, ("clientConnection", "kubeconfig"))
     return {"kubeconfig": named} if isinstance(named, str) and named else {}
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".j2"
+# A name of its own kind, because a partial replaces no template and is still no misspelt one
+# (`_require_overrides`).
 PARTIAL_PREFIX = "_"
 ORIGINALS = "pkigen"
 """`{% extends "pkigen/NAME" %}` in an override means the template that it overrides."""
