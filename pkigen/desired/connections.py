@@ -412,4 +412,6 @@ _KUBECONFIGS = {
     ComponentName.KUBELET: KUBELET_KUBECONFIG,
 }
 """What a component reads where nobody leads it elsewhere."""
+# The last two have API servers judge who asks this component (apiserver, DelegatingAuthenticationOptions and
+# DelegatingAuthorizationOptions); each may name a kubeconfig of its own.
 _KUBECONFIG_FLAGS = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")

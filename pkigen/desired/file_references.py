@@ -95,6 +95,8 @@ _KUBECONFIGS = {
     "authentication-kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
     "authorization-kubeconfig": (Use.KUBECONFIG, _KUBERNETES),
 }
+# By these controller manager and scheduler, too, let in who asks them (apiserver,
+# DelegatingAuthenticationOptions).
 _CLIENT_CAS = {
     "client-ca-file": (Use.TRUST, _KUBERNETES),
     "requestheader-client-ca-file": (Use.TRUST, _FRONT_PROXY),

@@ -85,6 +85,8 @@ def _arrived(step: Restart, cluster: ClusterSpec) -> Iterator[str]:
 
 def _recreated(component: ComponentName) -> tuple[str, ...]:
     """Have the kubelet stop a static Pod and start it again, by taking its manifest away for a while."""
+    # Out of the directory, not to another name in it: there the kubelet takes every file for a manifest that
+    # has no leading dot (pkg/kubelet/config/file.go, extractFromDir).
     manifest = f"{layout.MANIFESTS_DIRECTORY}/{component}.yaml"
     # The kubelet stops the Pod when its manifest goes and starts a new one when it comes back.
     return (

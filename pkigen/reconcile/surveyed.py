@@ -66,7 +66,7 @@ class Surveyed:
 
 
 def kept(item: Desired) -> Keep:
-    """What is done to an object that is as it must be: nothing."""
+    """The action for an object that is as it must be: keep it."""
     paths = item.read_paths if isinstance(item, DesiredCertificate) else item.paths
     return Keep(id=item.id, paths=paths, node=item.node, reason=None)
 

@@ -72,7 +72,7 @@ class Evidence:
 def weigh(
     log: AuditLog, ledger: bytes, inventory: Inventory, *, identifier: str, now: datetime
 ) -> Evidence | None:
-    """Hold audit logs against the ledger; None where the logs name no certificate at all.
+    """Compare audit logs with the ledger; None where the logs name no certificate at all.
 
     Args:
         log: What the logs say.

@@ -58,6 +58,7 @@ _TOKEN_FLAG_FILES = {
 """Where the flags stand that name the keys of tokens: in a static Pod or a flag file, by the runtime."""
 
 
+# What such peers are called in the proof: they are on no node and in no inventory.
 _UNTOUCHED = "a client that was never touched"
 _UNTOUCHED_SERVER = "an aggregated API server that was never touched"
 

@@ -132,7 +132,7 @@ def _require_rotatable_ca(inventory: Inventory, ca: CA) -> None:
 def propose(
     planner: Planner, store: Store, wanted: WantedStep, *, dial: Dial | None = None
 ) -> ProposedStep | TakenStep:
-    """Plan one step, and find out what stands against it.
+    """Plan one step, and find every obstacle to it.
 
     Args:
         planner: What the spec asks for.

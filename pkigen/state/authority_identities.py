@@ -81,7 +81,7 @@ def _sa_identity(reader: Reader, slot: Slot) -> Iterator[tuple[str, str]]:
 
 
 def _secret_identity(reader: Reader, path: str) -> Iterator[tuple[str, str]]:
-    """A secret by a digest that is of no use to anybody: it is random, and too long to be guessed."""
+    """A secret by a digest, which reveals nothing: the secret is random, and too long to be guessed."""
     found = read_file(reader, path)
     if isinstance(found, Fault):
         if _is_there(found):

@@ -56,7 +56,7 @@ class AuthorityChange:
 
     @property
     def is_expected(self) -> bool:
-        """Whether nobody has to be told: a key that takes no other's place and is not trusted beside one.
+        """Whether no alarm is needed: the key replaces no other, and is not trusted beside one.
 
         The next and the previous generation of a key are trusted as soon as they are there. A next one that
         goes was only trusted.

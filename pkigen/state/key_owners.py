@@ -1,4 +1,4 @@
-"""Whose a public key is: of two that share a key, each can pass for the other."""
+"""Which certificate each public key belongs to: of two that share a key, each can pass for the other."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _HOLDER_MAX = 4096
 
 
 class LockGoneError(Exception):
-    """The lock file was removed together with an empty PKI directory while we came for it: start over."""
+    """Another run removed the lock file with an empty PKI directory before we had the lock: start over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

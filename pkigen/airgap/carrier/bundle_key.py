@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pkigen.errors import BundleError, UsageError
 from pkigen.records import dataclass
 
+# Of Ed25519 (RFC 8032 5.1.5 and 5.1.6).
 KEY_SIZE = 32
 SIGNATURE_SIZE = 64
 _GROUPS, _GROUP = 5, 5  # 125 bits of SHA-256: nobody finds a second key with the same

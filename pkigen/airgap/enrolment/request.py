@@ -192,5 +192,6 @@ def _key_at(reader: Reader, node: str, location: Location) -> PrivateKey | None:
         pem = None if isinstance(found, Fault) else found.data
     try:
         return load_own_private(pem) if pem is not None else None
+    # One that cannot be read is not kept: its certificate gets a new key, as without `reuse_keys`.
     except UnsupportedKeyError:
         return None

@@ -111,8 +111,8 @@ class Renderer:
     ) -> bytes:
         """The SHA-256 of a file, which is rendered for it only if it was not before.
 
-        Somebody else's template may render something else each time: what was staged would not be found to be
-        what the spec gives, and must not be.
+        A user's template may render something else each time: then a staged file must not be taken for what
+        the spec gives, so its digest is not remembered.
 
         Args:
             item: From the inventory.
@@ -144,7 +144,7 @@ class Renderer:
         return content
 
     def _file(self, item: DesiredFile, secrets: tuple[bytes, ...], trust_bundle: bytes) -> bytes:
-        """The same, whoever asks for it."""
+        """Render a file, without remembering its digest."""
         match item.kind:
             case FileKind.ENCRYPTION_CONFIGURATION:
                 return self._encryption_configuration(secrets)
