@@ -23,7 +23,6 @@ _BLOCK: Final = re.compile(
     rb"(?:[A-Za-z-]{1,20}: [^\n]{1,100}\r?\n){0,4}[A-Za-z0-9+/=\s]{1,65536}-----END \1-----"
 )
 _BEGIN: Final = b"-----BEGIN "
-# More than any distribution's bundle of public CAs has, and each costs a parse.
 _MOST_BLOCKS: Final = 256
 _PRIVATE: Final = b"PRIVATE KEY"
 

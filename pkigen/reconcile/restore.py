@@ -274,7 +274,6 @@ def _is_reordered(store: Store, restore: Restore, states: Sequence[tuple[BackupI
     return len(found) == 1 and kept[-1] != present
 
 
-# A block by its end: what pkigen writes has nothing between two blocks.
 _END_OF_CERTIFICATE = b"-----END CERTIFICATE-----\n"
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"\n', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-# The only characters before which a backslash counts within double quotes (systemd.exec(5),
-# EnvironmentFile=).
 _KEPT_BACKSLASH = '"\\$`'
 
 
