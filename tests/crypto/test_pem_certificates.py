@@ -118,7 +118,8 @@ def test_what_is_no_base64_holds_no_letters() -> None:
     )
 
 
-# The type of an attribute, such a tag, the length of a text, and the text; the rest is nothing that a parser takes.
+# The type of an attribute, such a tag, the length of a text, and the text; the rest is nothing that a parser
+# takes.
 TYPE = b"\x06\x03\x55\x04\x0a"
 
 
