@@ -46,6 +46,11 @@ def of_scheduler(spec: Spec) -> Mapping[str, str]:
     return {KUBECONFIG: layout.SCHEDULER_KUBECONFIG, **({_SCHEDULER_CREDENTIALS: directory} if named else {})}
 
 
+def of_etcd(spec: Spec) -> Mapping[str, str]:
+    """The paths in a member's Pod, by the volumes' names."""
+    return {"etcd-data": spec.etcd.data_dir, "etcd-certs": f"{spec.certificates.directory}/etcd"}
+
+
 def _certificates(spec: Spec) -> Mapping[str, str]:
     """The cluster's certificates, and the host's CAs for servers outside of the cluster."""
     return {"k8s-certs": spec.certificates.directory, "ca-certs": CA_CERTIFICATES}

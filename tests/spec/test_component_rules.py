@@ -15,7 +15,7 @@ def signers(*arguments: str) -> str:
     return spec(f"  controllerManager: {{extraArgs: [{', '.join(arguments)}]}}\n")
 
 
-SIGNER = _signing("kubelet-client-cert", "/a")
+SIGNER = _signing("kubelet-client-cert", "/etc/kubernetes/pki/a")
 
 EXTERNAL = '  etcd: {external: {endpoints: ["https://e:2379"], caFile: /srv/e/ca.crt}}\n'
 OVER_OURS = (
@@ -93,7 +93,7 @@ REFUSED = [
     ),
     case(
         "signers-twice-again",
-        signers(SIGNER, _signing("cert", '""'), _signing("cert", "/a")),
+        signers(SIGNER, _signing("cert", '""'), _signing("cert", "/etc/kubernetes/pki/a")),
         "7:35: spec.controllerManager.extraArgs[0]: cluster-signing-kubelet-client-cert-file cannot be",
     ),
 ]
@@ -140,7 +140,7 @@ HARMLESS = {
     ),
     "no default signing certificate": signers(SIGNER, _signing("cert", '""')),
     "no default signing key": signers(_signing("key", '""'), SIGNER),
-    "no file of one signer": signers(SIGNER.replace("/a", '""')),
+    "no file of one signer": signers(_signing("kubelet-client-cert", '""')),
     "no signing key on the nodes": signers(SIGNER).replace(
         "spec:", "spec:\n  kubelet: {rotateCertificates: false}\n  certificates: {distributeCAKeys: false}"
     ),

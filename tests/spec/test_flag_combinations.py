@@ -75,7 +75,7 @@ REFUSED = [
     ),
     case(
         "a-webhook-that-no-mode-asks",
-        flags("authorization-webhook-config-file=/w.conf"),
+        flags("authorization-webhook-config-file=/etc/kubernetes/pki/w.conf"),
         at(9, 0, "'authorization-webhook-config-file' needs the mode Webhook in authorization-mode"),
     ),
     case(
@@ -120,10 +120,16 @@ TAKEN = [
     case("anonymous-beside-issuers", flags("anonymous-auth=true", body=JWT)),
     case(
         "a-webhook",
-        flags("authorization-mode=Node,RBAC,Webhook", "authorization-webhook-config-file=/w.conf"),
+        flags(
+            "authorization-mode=Node,RBAC,Webhook",
+            "authorization-webhook-config-file=/etc/kubernetes/pki/w.conf",
+        ),
     ),
-    case("tokens-by-webhook", flags("authentication-token-webhook-config-file=/w.conf", body=JWT)),
-    case("authorizers-by-file", flags("authorization-config=/a.yaml")),
+    case(
+        "tokens-by-webhook",
+        flags("authentication-token-webhook-config-file=/etc/kubernetes/pki/w.conf", body=JWT),
+    ),
+    case("authorizers-by-file", flags("authorization-config=/etc/kubernetes/pki/a.yaml")),
     case("no-reload", flags("encryption-provider-config-automatic-reload=false")),
     case("reload", flags("encryption-provider-config-automatic-reload=true", body="  encryption: {}\n")),
     case("one-ca-with-names", flags(ONE_CA)),

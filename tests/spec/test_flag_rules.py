@@ -151,7 +151,10 @@ TAKEN = [
         extra("kubelet", "feature-gates", "v").replace("value: x", "value: AllAlpha=false", 1),
     ),
     case("hidden-from-help", extra("apiServer", "apiserver-count")),
-    case("still-there", at("v1.32.4", extra("apiServer", "cloud-provider", "cloud_config"))),
+    case(
+        "still-there",
+        at("v1.32.4", extra("apiServer", "cloud-provider", "cloud_config")).replace(": x", ": /dev/null"),
+    ),
     case("still-there-at-the-kubelet", at("v1.34.1", extra("kubelet", "pod-infra-container-image"))),
     case("old-etcd", at("v1.33.1", extra("etcd", "enable-v2"))),
     case("experimental-before-3.7", extra("etcd", "experimental-compaction-batch-limit")),

@@ -193,9 +193,8 @@ def etcd(cluster: ClusterSpec, node: Node, membership: EtcdMembership) -> Static
         cpu="100m",
         memory="100Mi",
         # etcd writes its data; the certificates' mount is writable because kubeadm's is.
-        mounts=(
-            _host_path("etcd-data", spec.etcd.data_dir, read_only=False),
-            _host_path("etcd-certs", f"{spec.certificates.directory}/etcd", read_only=False),
+        mounts=tuple(
+            _host_path(name, path, read_only=False) for name, path in own_mounts.of_etcd(spec).items()
         ),
     )
 

@@ -19,7 +19,7 @@ spec:
     bindPort: 7443
     structuredAuthorization: false
     certSANs: [api.internal, 192.0.2.10]
-    extraArgs: [{name: audit-log-path, value: /var/log/audit.log}, {name: v, value: "2"}]
+    extraArgs: [{name: audit-policy-file, value: /var/log/audit.yaml}, {name: v, value: "2"}]
     extraVolumes: [{name: logs, hostPath: /var/log, mountPath: /var/log, readOnly: true, pathType: Directory}]
   controllerManager:
     extraArgs: [{name: node-cidr-mask-size-ipv4, value: "25"}]
@@ -68,7 +68,7 @@ networking:
   dnsDomain: k8s.example
 apiServer:
   certSANs: [API.Internal, 192.0.2.10]
-  extraArgs: [{name: audit-log-path, value: /var/log/audit.log}, {name: v, value: "2"}]
+  extraArgs: [{name: audit-policy-file, value: /var/log/audit.yaml}, {name: v, value: "2"}]
   extraVolumes: [{name: logs, hostPath: /var/log, mountPath: /var/log, readOnly: true, pathType: Directory}]
 controllerManager:
   extraArgs: [{name: node-cidr-mask-size-ipv4, value: "25"}]
