@@ -47,6 +47,7 @@ _NAME_THEIR_KUBECONFIG: Final = frozenset({ComponentName.SCHEDULER, ComponentNam
 """Those whose configuration file says which kubeconfig is theirs."""
 _COMPONENTS: Final = {component.value: component for component in ComponentName}
 _VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
+_REFERENCE: Final = re.compile(r"\$(?:\$|\(([^)]*)\))")
 # systemd's src/basic/env-file.c, without what follows a closing quote.
 _ASSIGNMENT: Final = re.compile(
     r"""^[ \t]*([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*("(?:\\.|[^"\\])*"|'[^']*'|[^\n]*)""",
@@ -130,8 +131,9 @@ def _of_manifest(file: FoundFile, spot: Spot, unread: list[Unread]) -> Iterator[
 def _of_pod(pod: Any, spot: Spot) -> Iterator[Program]:
     containers = at(pod, "spec", "containers")
     for container in containers if isinstance(containers, list) else ():
+        variables = _environment_of(container)
         command = [*_texts(at(container, "command")), *_texts(at(container, "args"))]
-        words = unwrapped(command, tuple(ComponentName))
+        words = unwrapped([_expanded(each, variables) for each in command], tuple(ComponentName))
         # A Pod may have other containers, such as one that ships logs.
         component = _COMPONENTS.get(posixpath.basename(words[0])) if words else None
         if component is None:
@@ -140,7 +142,7 @@ def _of_pod(pod: Any, spot: Spot) -> Iterator[Program]:
             spot=spot,
             flags=ProgramFlags(
                 component=component,
-                flags=(*_of_environment(component, _environment_of(container)), *_flags(words[1:])),
+                flags=(*_of_environment(component, variables), *_flags(words[1:])),
                 mounts=tuple(_mounts(pod, container)),
             ),
             image=str(at(container, "image") or ""),
@@ -181,11 +183,23 @@ def _supplemental(pod: Any) -> frozenset[int]:
 
 
 def _environment_of(container: Any) -> dict[str, str]:
+    """The plain variables; each may refer to those before it (kubelet_pods.go, makeEnvironmentVariables)."""
     variables = at(container, "env")
-    return {
-        str(at(each, "name")): str(at(each, "value") or "")
-        for each in (variables if isinstance(variables, list) else ())
-    }
+    found: dict[str, str] = {}
+    for each in variables if isinstance(variables, list) else ():
+        name = str(at(each, "name"))
+        # Where a value is to come from is not read here, so that it stays unknown.
+        if at(each, "valueFrom") is None:
+            found[name] = _expanded(str(at(each, "value") or ""), found)
+        else:
+            found.pop(name, None)
+    return found
+
+
+def _expanded(text: str, variables: Mapping[str, str]) -> str:
+    """With variables put in for `$(NAME)`, unknown ones kept, and `$` for `$$`, as the kubelet does it."""
+    # third_party/forked/golang/expansion/expand.go
+    return _REFERENCE.sub(lambda found: "$" if found[1] is None else variables.get(found[1], found[0]), text)
 
 
 def _of_environment(component: ComponentName, variables: Mapping[str, str]) -> Iterator[Flag]:

@@ -96,6 +96,41 @@ def test_flags_are_read_as_pflag_reads_them(node: AlteredNode) -> None:
     assert (flags.value("v"), flags.values("v")) == ("4", ("2", "4"))
 
 
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("$(PKI)/ca.crt", "/srv/pki/ca.crt"),
+        ("$(TOP)$(PKI)/$(PKI)", "/srv/srv/pki//srv/pki"),
+        ("$(LATER)", "$(PKI2)"),
+        ("$(NONE)/ca.crt", "$(NONE)/ca.crt"),
+        ("$(NODE_IP)", "$(NODE_IP)"),
+        ("$(REPLACED)", "$(REPLACED)"),
+        ("$$(PKI)", "$(PKI)"),
+        ("$$$(PKI)", "$/srv/pki"),
+        ("$PKI ${PKI} $ $(PKI", "$PKI ${PKI} $ $(PKI"),
+        ("$(EMPTY)x$()", "x$()"),
+    ],
+)
+def test_variables_are_put_in_as_the_kubelet_does_it(node: AlteredNode, given: str, read: str) -> None:
+    manifest = yaml.safe_load(node.path("manifests/kube-apiserver.yaml").read_text())
+    container = manifest["spec"]["containers"][0]
+    elsewhere = {"fieldRef": {"fieldPath": "status.hostIP"}}
+    container["env"] = [
+        {"name": "TOP", "value": "/srv"},
+        {"name": "PKI", "value": "$(TOP)/pki"},
+        {"name": "LATER", "value": "$(PKI2)"},
+        {"name": "PKI2", "value": "/x"},
+        {"name": "NODE_IP", "valueFrom": elsewhere},
+        {"name": "REPLACED", "value": "1"},
+        {"name": "REPLACED", "valueFrom": elsewhere},
+        {"name": "EMPTY"},
+    ]
+    container["command"].append(f"--client-ca-file={given}")
+    node.write("manifests/kube-apiserver.yaml", yaml.safe_dump(manifest).encode())
+    flags = program(cluster_of(node.root, node.now), ComponentName.API_SERVER).flags
+    assert flags.value("client-ca-file") == read
+
+
 def test_a_members_settings_may_stand_in_its_environment(tmp_path: Path) -> None:
     """As kubespray has it."""
     (tmp_path / "etc/kubernetes").mkdir(parents=True)
