@@ -13,7 +13,7 @@ from pkigen import layout
 from pkigen.spec import cel
 from pkigen.spec.authentication import PrefixedClaim
 from pkigen.spec.feature_gates import FLAG, chosen
-from pkigen.spec.findings import Location, SpecFinding, last, repeats, warning
+from pkigen.spec.findings import Location, SpecFinding, last, last_known, repeats, warning
 from pkigen.spec.flag_combinations import AUTHENTICATION_FLAG
 from pkigen.spec.flag_values import is_true
 from pkigen.spec.model import ManagedFiles, Runtime
@@ -318,7 +318,7 @@ def _probed(paths: Sequence[str], *, enabled: bool) -> Iterator[SpecFinding]:
 
 def _anonymous_flag(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """The flag closes everything, and with it the probes."""
-    flag = last(spec.spec.api_server.extra_args, "anonymous-auth")
+    flag = last_known(spec.spec.api_server.extra_args, "anonymous-auth")
     if flag is None or spec.spec.runtime is not Runtime.STATIC_PODS:
         return
     if not is_true(spec.spec.api_server.extra_args[flag].value):
@@ -380,7 +380,7 @@ def _unwritten_names(spec: ClusterSpec, proxies: Sequence[str]) -> Iterator[Spec
 
 def _allowed_names(spec: ClusterSpec, names: Sequence[str]) -> Iterator[SpecFinding]:
     """A flag of one's own replaces pkigen's list of names; an empty one lets in every name."""
-    flag = last(spec.spec.api_server.extra_args, "requestheader-allowed-names")
+    flag = last_known(spec.spec.api_server.extra_args, "requestheader-allowed-names")
     if flag is None:
         return
     allowed = spec.spec.api_server.extra_args[flag].value.split(",")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pkigen.records import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pkigen.notation import IPAddress
     from pkigen.spec.components import ExtraArg
@@ -61,6 +61,12 @@ def last(arguments: Iterable[ExtraArg], name: str) -> int | None:
     """The place of the flag that counts: the last one (K/apis/kubeadm/argument.go, GetArgValue)."""
     places = [place for place, argument in enumerate(arguments) if argument.name == name]
     return places[-1] if places else None
+
+
+def last_known(arguments: Sequence[ExtraArg], name: str) -> int | None:
+    """The place of the flag that counts, unless its value holds a variable, which the kubelet puts in."""
+    place = last(arguments, name)
+    return None if place is None or "$(" in arguments[place].value else place
 
 
 def repeats(values: Iterable[object]) -> Iterator[int]:

@@ -88,6 +88,8 @@ def _shares_of_nodes(spec: ClusterSpec, subnet: IPNetwork, at: Location) -> Iter
     bits = _NODE_MASK_BITS[subnet.version]
     if flag is not None:
         text = spec.spec.controller_manager.extra_args[flag].value
+        if "$(" in text:
+            return  # a variable, which the kubelet puts in
         # No zero in front: pflag's int32 would read octal, and kubeadm's check decimals.
         if not _LENGTH.fullmatch(text) or int(text) > subnet.max_prefixlen:
             yield SpecFinding(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.addresses import parse_address, parse_network
-from pkigen.spec.findings import NODES, Location, SpecFinding, last, warning
+from pkigen.spec.findings import NODES, Location, SpecFinding, last_known, warning
 from pkigen.spec.model import ManagedFiles, Runtime
 from pkigen.spec.translation import quote
 
@@ -29,7 +29,7 @@ _MANAGE: Final[Location] = ("spec", "manage")
 def _port(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Where API servers listen: kubeconfigs and probes lead to the field's port."""
     given, ports = spec.spec.api_server.extra_args, {str(spec.api_port(node)) for node in spec.control_plane}
-    place = last(given, "secure-port")
+    place = last_known(given, "secure-port")
     if place is not None and {given[place].value} != ports and ports and spec.manages(ManagedFiles.MANIFESTS):
         yield warning(
             (*_API_SERVER, place, "value"),
@@ -43,7 +43,7 @@ def _port(spec: ClusterSpec) -> Iterator[SpecFinding]:
 def _address(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """What API servers publish as their address has to be in their certificates."""
     given = spec.spec.api_server.extra_args
-    place = last(given, "advertise-address")
+    place = last_known(given, "advertise-address")
     if place is None or not spec.manages(ManagedFiles.MANIFESTS):
         return
     text = given[place].value
@@ -78,7 +78,7 @@ def _service_subnets(spec: ClusterSpec) -> Iterator[SpecFinding]:
         (_API_SERVER, spec.spec.api_server.extra_args, networking.service_subnets),
         (_CONTROLLER_MANAGER, spec.spec.controller_manager.extra_args, allocated),
     ):
-        place = last(given, name)
+        place = last_known(given, name)
         if place is not None and meant and _networks(given[place].value) != meant:
             subnets = ",".join(map(str, meant))
             yield warning(
@@ -106,7 +106,7 @@ def _data_of_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
     if not spec.manages(ManagedFiles.MANIFESTS):
         return
     for name in ("data-dir", "wal-dir"):
-        place = last(etcd.extra_args, name)
+        place = last_known(etcd.extra_args, name)
         if place is not None and _is_outside(etcd.extra_args, place, etcd.data_dir):
             yield warning(
                 (*_ETCD, place, "value"),

@@ -44,6 +44,11 @@ OTHERWISE = {
     ),
 }
 THE_SAME = {
+    "variable port": flag("apiServer", "secure-port", "$(PORT)"),
+    "variable address": flag("apiServer", "advertise-address", "$(HOST_IP)"),
+    "variable services": flag("apiServer", RANGE, "$(SERVICES)"),
+    "variable data": flag("etcd", "data-dir", "$(HOME)/data"),
+    "variable mask": flag("controllerManager", "node-cidr-mask-size", "$(MASK)") + PODS,
     "port": flag("apiServer", "secure-port", "6443"),
     "address": flag("apiServer", "advertise-address", "192.0.2.1"),
     "services": flag("apiServer", RANGE, "10.96.0.0/12"),
