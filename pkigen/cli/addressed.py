@@ -51,7 +51,7 @@ def addressed(text: str, directory: Path | str) -> str:
 
     def with_option(found: re.Match[str]) -> str:
         words = found[1].split()
-        is_open = not {"-C", "--dir", _TREE} & set(words) and takes_directory(words)
+        is_open = not {"-C", "--dir", "--help", _TREE} & set(words) and takes_directory(words)
         return f"{found[0][:-1]} {option}`" if is_open else found[0]
 
     return _COMMAND.sub(with_option, text)

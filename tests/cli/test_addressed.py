@@ -37,6 +37,7 @@ def test_what_works_on_a_cluster_names_it(said: str, meant: str) -> None:
     [
         "`pkigen plan -C other`",
         "`pkigen plan --dir other`",
+        "`pkigen init --help`",
         "home is in use by `pkigen apply` (process 1)",
         "an interrupted `pkigen apply` was undone",
         "`pkigen verify TREE` of the same files",
