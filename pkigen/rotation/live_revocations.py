@@ -9,6 +9,7 @@ every API server gives it (`plugin/pkg/auth/authorizer/rbac/bootstrappolicy`).
 from __future__ import annotations
 
 import base64
+import binascii
 import enum
 import http.client
 import json
@@ -178,11 +179,17 @@ def _review(credential: CredentialId) -> dict[str, Any]:
 
 
 class Reviewer:
-    """Asks with a certificate of the API server's own node, verifying by the tree's CA."""
+    """Asks with a certificate of the API server's own node, verifying by the tree's CA.
+
+    It reads the tree once and at first: it is called by several threads, and a store is read by one.
+    """
 
     def __init__(self, inventory: Inventory, store: Store, *, seconds: float = _SECONDS) -> None:
-        self._inventory = inventory
-        self._store = store
+        self._bundle = content_at(store, ca_location(CA.KUBERNETES).certificate)
+        self._identities = {
+            node.name: tuple(_identities(inventory, store, node.name))
+            for node in inventory.cluster.control_plane
+        }
         self._seconds = seconds
 
     def __call__(self, endpoint: Endpoint, body: dict[str, Any]) -> dict[str, Any]:
@@ -193,24 +200,12 @@ class Reviewer:
             ValueError: It answers something else, or nobody can come in from here.
         """
         why = "no kubeconfig in the tree has the key of a certificate that may ask"
-        for certificate, key in self._identities(endpoint.node):
+        for certificate, key in self._identities.get(endpoint.node, ()):
             answer = self._answer(endpoint, body, certificate, key)
             if isinstance(answer, dict):
                 return answer
             why = answer
         raise ValueError(why)
-
-    def _identities(self, node: str) -> Iterator[tuple[bytes, bytes]]:
-        """Who may ask, the one with the least rights first; one of them may be revoked itself."""
-        for name in _ASKING:
-            item = self._inventory.certificates.get(f"{node}/{name}")
-            content = content_at(self._store, item.file) if item is not None else None
-            certificate, key = (_CERTIFICATE.search(content or b""), _KEY_DATA.search(content or b""))
-            if certificate is not None and key is not None:
-                pair = (base64.b64decode(certificate[1]), base64.b64decode(key[1]))
-                # A kubeconfig whose key is on its node alone has a placeholder in its place.
-                if b"PRIVATE KEY" in pair[1] and KEY_PLACEHOLDER not in pair[1]:
-                    yield pair
 
     def _answer(
         self, endpoint: Endpoint, body: dict[str, Any], certificate: bytes, key: bytes
@@ -236,11 +231,10 @@ class Reviewer:
 
     def _context(self, certificate: bytes, key: bytes) -> ssl.SSLContext:
         """TLS by what the tree has; `ssl` takes a private key from a file alone, which here is in memory."""
-        bundle = content_at(self._store, ca_location(CA.KUBERNETES).certificate)
         # Without any, `ssl` would trust the CAs of this machine, and the name is not checked.
-        if not bundle:
+        if not self._bundle:
             raise ValueError("the tree has no CA to verify it by")
-        context = ssl.create_default_context(cadata=bundle.decode("ascii", "replace"))
+        context = ssl.create_default_context(cadata=self._bundle.decode("ascii", "replace"))
         # The address is the spec's, and names are checked by the other look at the same endpoint.
         context.check_hostname = False
         with anonymous_file(certificate.rstrip() + b"\n" + key) as path:
@@ -252,3 +246,20 @@ _ASKING: Final = ("scheduler.conf", "controller-manager.conf", "admin.conf", "su
 # Looser than those of `state.observed`: any kubeconfig with a key will do, whoever has written it.
 _CERTIFICATE: Final = re.compile(rb"client-certificate-data:\s*[\"']?([A-Za-z0-9+/=]+)")
 _KEY_DATA: Final = re.compile(rb"client-key-data:\s*[\"']?([A-Za-z0-9+/=]+)")
+
+
+def _identities(inventory: Inventory, store: Store, node: str) -> Iterator[tuple[bytes, bytes]]:
+    """Who may ask, the one with the least rights first; one of them may be revoked itself."""
+    for name in _ASKING:
+        item = inventory.certificates.get(f"{node}/{name}")
+        content = content_at(store, item.file) if item is not None else None
+        certificate, key = (_CERTIFICATE.search(content or b""), _KEY_DATA.search(content or b""))
+        if certificate is not None and key is not None:
+            try:
+                pair = (base64.b64decode(certificate[1]), base64.b64decode(key[1]))
+            # Cut off, say: the next one may do, and `verify` without --live tells of this one.
+            except binascii.Error:
+                continue
+            # A kubeconfig whose key is on its node alone has a placeholder in its place.
+            if b"PRIVATE KEY" in pair[1] and KEY_PLACEHOLDER not in pair[1]:
+                yield pair

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from pkigen.errors import StoreError
@@ -85,6 +86,8 @@ class Store:
         self._now = now
         self._transaction: Transaction | None = None
         self._reading = OpenDirectories(anchor.fs, anchor.root_fd, rule=anyones)
+        # A directory that one thread opens may be the one that another reads in, and closes.
+        self._one_reads = Lock()
 
     @classmethod
     def open(
@@ -194,8 +197,9 @@ class Store:
         """
         parts = readable_parts(path)
         try:
-            dir_fd = self._reading.enter(parts[:-1])
-            return read_file(self._anchor.fs, parts[-1], dir_fd, path, limit=limit)
+            with self._one_reads:
+                dir_fd = self._reading.enter(parts[:-1])
+                return read_file(self._anchor.fs, parts[-1], dir_fd, path, limit=limit)
         except FileNotFoundError:
             raise MissingError(f"{shown(self.root, path)} does not exist") from None
         # It stays within the store: callers know `UnreadableError`, whose reason names no path.

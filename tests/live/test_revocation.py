@@ -125,6 +125,7 @@ class Site:
     def holds(self) -> dict[str, str]:
         """What `verify --live` says that each API server knows."""
         done = pkigen_in(self.machine, "verify", "--live", "-o", "json", "-C", self.cluster.out)
+        assert done.stdout, done.stderr
         return {each["node"]: each["list"] for each in json.loads(done.stdout)["revocations"]}
 
     def pids(self) -> dict[str, int]:

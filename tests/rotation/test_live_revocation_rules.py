@@ -340,6 +340,29 @@ def shown(*names: str) -> list[bytes]:
     return [f"\ncertificate of {name}\nPRIVATE KEY of {name}".encode() for name in names]
 
 
+def test_what_asks_has_read_the_tree_before() -> None:
+    """It is called by threads that may outlive the store."""
+    files = {"pki/ca.crt": b"the CA", **all_of(*NAMES)}
+    reviewer = Reviewer(derive(CLUSTER), cast("Any", Photograph(files)))
+    files.clear()
+    (endpoint,) = (
+        each
+        for each in endpoints(derive(CLUSTER))
+        if (each.component, each.node) == ("kube-apiserver", "cp-1")
+    )
+    # It gets as far as the CA, which is none.
+    with pytest.raises(ssl.SSLError):
+        reviewer(endpoint, {"asked": "this"})
+
+
+def test_who_is_damaged_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network((201, b"{}"))
+    files = all_of(*NAMES)
+    files[CONF.format("scheduler")] = b"client-certificate-data: YQ==\nclient-key-data: YQ=x\n"
+    asked(monkeypatch, network, files)
+    assert network.shown == shown("controller-manager")
+
+
 def test_the_one_with_the_least_rights_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network((201, b'{"answered": "that"}'))
     assert asked(monkeypatch, network, all_of(*NAMES)) == {"answered": "that"}

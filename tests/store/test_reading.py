@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,17 @@ def test_a_file_as_it_is(tree: Path) -> None:
     assert (found.uid, found.gid) == (os.geteuid(), (tree / CA_KEY).stat().st_gid)
     assert "old ca key" not in repr(found)
     assert not hasattr(found, "__dict__")
+
+
+def test_several_threads_read_what_they_ask_for(tree: Path) -> None:
+    """More directories than stay open: each thread would close those that the others read in."""
+    paths = [f"nodes/n-{number}/etc/file" for number in range(60)]
+    for path in paths:
+        (tree / path).parent.mkdir(parents=True)
+        (tree / path).write_text(path)
+    with Store.open_reading(tree) as store, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda path: store.read(path).data.decode(), paths * 20))
+    assert found == paths * 20
 
 
 def test_limits(tree: Path) -> None:

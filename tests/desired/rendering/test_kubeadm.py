@@ -154,7 +154,11 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "scheduler": {"extraVolumes": _VOLUMES[:1]},
     },
     "values that YAML reads otherwise": {
-        "scheduler": {"extraArgs": _arguments(feature_gates="A=true,B=false", config="a: b #c", v='"no"')}
+        "scheduler": {
+            "extraArgs": _arguments(
+                feature_gates="A=true,B=false", config="a: b #c", requestheader_uid_headers='"no"'
+            )
+        }
     },
 }
 
