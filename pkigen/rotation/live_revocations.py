@@ -78,14 +78,17 @@ Raises:
 """
 
 
-def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) -> tuple[ServerList, ...]:
+def ask_all(
+    inventory: Inventory, store: Store, *, within: timedelta, ask: Ask | None = None
+) -> tuple[ServerList, ...]:
     """Ask every API server; nothing where no list concerns them.
 
     Args:
         inventory: Says what must be refused, and which API servers there are.
         store: The PKI directory.
         within: How long all of it may take.
-        ask: Has one API server review one access.
+        ask: Has one API server review one access; by default a `Reviewer`, which reads keys, and so is
+            made only where there is a list.
     """
     active = inventory.revocations.active
     wanted = [
@@ -95,6 +98,7 @@ def ask_all(inventory: Inventory, store: Store, *, within: timedelta, ask: Ask) 
     ]
     if not active or not wanted:
         return ()
+    ask = ask or Reviewer(inventory, store)
     # A thread for each, unlike `live`: only kubelets are in the thousands.
     pool = ThreadPoolExecutor(max_workers=len(wanted))
     try:

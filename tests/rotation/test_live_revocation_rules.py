@@ -355,6 +355,12 @@ def test_what_asks_has_read_the_tree_before() -> None:
         reviewer(endpoint, {"asked": "this"})
 
 
+def test_without_a_list_no_key_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pkigen.rotation.live_revocations.Reviewer", pytest.fail)
+    files = {"pki/ca.crt": b"the CA", **all_of(*NAMES)}
+    assert ask_all(derive(CLUSTER), cast("Any", Photograph(files)), within=timedelta(seconds=1)) == ()
+
+
 def test_who_is_damaged_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network((201, b"{}"))
     files = all_of(*NAMES)

@@ -16,7 +16,7 @@ from pkigen.cli.session import Session
 from pkigen.errors import UsageError
 from pkigen.reconcile.observations import Verified
 from pkigen.rotation.live import look
-from pkigen.rotation.live_revocations import Hold, Reviewer, ask_all
+from pkigen.rotation.live_revocations import Hold, ask_all
 
 _PLAIN = frozenset({VerifyForm.JSON, VerifyForm.YAML})
 
@@ -59,8 +59,7 @@ def verify_live(session: Session, output: VerifyForm, *, within: timedelta) -> N
     with session.reading() as store:
         session = session.at(store)
         seen = look(session.inventory, store, now=session.now, dial=session.system.dial, within=within)
-        ask = session.system.ask or Reviewer(session.inventory, store)
-        held = ask_all(session.inventory, store, within=within, ask=ask)
+        held = ask_all(session.inventory, store, within=within, ask=session.system.ask)
     cluster = session.inventory.cluster.name
     if output is VerifyForm.TEXT:
         say_lines(held_lines(held, count=len(session.inventory.revocations.active)))
