@@ -6,13 +6,13 @@ v3.7.1 where nothing else is said. etcd 3.6.14 gave these answers when it was as
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from pkigen.spec.findings import Location, SpecFinding
-from pkigen.spec.flag_values import duration_value, integer_value, is_true
+from pkigen.spec.flag_values import duration_value, integer_value, is_address, is_true
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote
+from pkigen.spec.values import has_variable
 from pkigen.spec.versions import ETCD_FEATURE_GATES_SINCE, etcd_tag, tag_version
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def etcd_settings(spec: ClusterSpec, refused: Collection[str]) -> Iterator[SpecF
     given = {
         each.name: each.value
         for each in etcd.extra_args
-        if "$(" not in each.value and each.name not in refused
+        if not has_variable(each.value) and each.name not in refused
     }
     version = tag_version(etcd.image_tag or etcd_tag(spec.spec.kubernetes_version))
     for name, message in _faults(given, has_gates=version >= ETCD_FEATURE_GATES_SINCE):
@@ -172,19 +172,12 @@ def _bindings(given: Mapping[str, str]) -> Iterator[_Fault]:
             before_query = rest.partition("#")[0].partition("?")[0]
             host = before_query.rpartition("@")[2].rpartition(":")[0].strip("[]")
             # net/url reads schemes in any case.
-            if not scheme.lower().startswith("unix") and host != "localhost" and not _is_address(host):
+            if not scheme.lower().startswith("unix") and host != "localhost" and not is_address(host):
                 yield name, f"{quote(url)} must have an IP address, or localhost"
     for name in ("advertise-client-urls", "initial-advertise-peer-urls"):
         for url in filter(None, given.get(name, "").split(",")):
             if "://:" in url:
                 yield name, f"{quote(url)} must have a host"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return "%" not in host and ip_address(host) is not None
-    except ValueError:
-        return False
 
 
 def _said_twice(given: Mapping[str, str], *, has_gates: bool) -> Iterator[_Fault]:

@@ -6,6 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from pkigen.records import dataclass
+from pkigen.spec.values import has_variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -66,7 +67,7 @@ def last(arguments: Iterable[ExtraArg], name: str) -> int | None:
 def last_known(arguments: Sequence[ExtraArg], name: str) -> int | None:
     """The place of the flag that counts, unless its value holds a variable, which the kubelet puts in."""
     place = last(arguments, name)
-    return None if place is None or "$(" in arguments[place].value else place
+    return None if place is None or has_variable(arguments[place].value) else place
 
 
 def repeats(values: Iterable[object]) -> Iterator[int]:

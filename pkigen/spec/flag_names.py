@@ -13,6 +13,7 @@ from pkigen.records import dataclass
 from pkigen.spec.component_flags import KnownProgram, known_names
 from pkigen.spec.flag_values import is_false, listed
 from pkigen.spec.translation import quote, suggestion
+from pkigen.spec.values import has_variable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -62,7 +63,7 @@ def name_fault(program: KnownProgram, name: str, value: str, given: Mapping[str,
         given: All flags beside it.
     """
     known = _table(program).get(name)
-    if known is None or "$(" in value or not known.counts(value, given):
+    if known is None or has_variable(value) or not known.counts(value, given):
         return None
     split = listed if program is not KnownProgram.ETCD else _between_commas
     for word in split(value) if known.is_list else (value,):

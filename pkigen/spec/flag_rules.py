@@ -23,7 +23,7 @@ from pkigen.spec.flag_names import ADMISSION, ASKED_MINOR, name_fault, plugin_fa
 from pkigen.spec.flag_values import listed, value_fault
 from pkigen.spec.model import ManagedFiles
 from pkigen.spec.translation import quote, suggestion
-from pkigen.spec.values import NEWEST_RELEASED, KubernetesVersion
+from pkigen.spec.values import NEWEST_RELEASED, KubernetesVersion, has_variable
 from pkigen.spec.versions import (
     AUTHORIZATION_FILE_REPLACES_MODE,
     NOT_RELEASED,
@@ -192,7 +192,7 @@ def _admission_plugins(spec: ClusterSpec) -> Iterator[SpecFinding]:
     """Plugins that the API server has; other versions than the one that was asked may have others."""
     version = spec.spec.kubernetes_version
     for place, argument in enumerate(spec.spec.api_server.extra_args):
-        if argument.name not in ADMISSION or "$(" in argument.value:
+        if argument.name not in ADMISSION or has_variable(argument.value):
             continue
         here: Location = (*_API_SERVER, place, "value")
         for word in listed(argument.value):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pkigen.spec.component_flags import KnownProgram, flag_types
 from pkigen.spec.feature_gates import as_boolean
 from pkigen.spec.translation import quote
+from pkigen.spec.values import has_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ def value_fault(program: KnownProgram, name: str, value: str) -> str | None:
     kind = flag_types(program).get(name)
     # Of masks `network_rules` says more.
     # The kubelet replaces $(NAME) in a container's command (third_party/forked/golang/expansion `Expand`).
-    if kind is None or "$(" in value or name.startswith("node-cidr-mask-size"):
+    if kind is None or has_variable(value) or name.startswith("node-cidr-mask-size"):
         return None
     reads, meant = _KINDS["sloppyIP" if kind == "ip" and program is KnownProgram.KUBELET else kind]
     return None if reads(value) else f"must be {meant}, not {quote(value)}: {program} stops at it"
@@ -187,13 +188,18 @@ def _is_duration(value: str) -> bool:
     return duration_value(value) is not None
 
 
-def _is_address(value: str) -> bool:
-    # pflag trims it, and takes none for none; Go's ParseIP knows no zone.
-    text = value.strip()
+def is_address(text: str) -> bool:
+    """Whether Go's `net.ParseIP` reads an address, which knows no zone."""
     try:
-        return not text or ("%" not in text and ip_address(text) is not None)
+        return "%" not in text and ip_address(text) is not None
     except ValueError:
         return False
+
+
+def _is_address(value: str) -> bool:
+    # pflag trims it, and takes none for none.
+    text = value.strip()
+    return not text or is_address(text)
 
 
 def _is_sloppy_address(value: str) -> bool:

@@ -15,6 +15,7 @@ from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, warning
 from pkigen.spec.model import ManagedFiles, Runtime
 from pkigen.spec.translation import quote
+from pkigen.spec.values import has_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -279,7 +280,7 @@ def _counting(arguments: Sequence[ExtraArg], name: str) -> Sequence[int]:
 
 def _files(name: str, value: str) -> Iterator[str]:
     """The files that a flag names; what stands for a variable is not known."""
-    if "$(" not in value:
+    if not has_variable(value):
         yield from filter(None, _SYNTAXES.get(name, _path)(value))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pkigen.spec.addresses import parse_host_address, split_host_port
 from pkigen.spec.findings import EVERY, NODES, ROLES, Location, SpecFinding, last, node_addresses, warning
 from pkigen.spec.model import Role
+from pkigen.spec.values import has_variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -88,7 +89,7 @@ def _shares_of_nodes(spec: ClusterSpec, subnet: IPNetwork, at: Location) -> Iter
     bits = _NODE_MASK_BITS[subnet.version]
     if flag is not None:
         text = spec.spec.controller_manager.extra_args[flag].value
-        if "$(" in text:
+        if has_variable(text):
             return  # a variable, which the kubelet puts in
         # No zero in front: pflag's int32 would read octal, and kubeadm's check decimals.
         if not _LENGTH.fullmatch(text) or int(text) > subnet.max_prefixlen:

@@ -230,6 +230,14 @@ def parse_absolute_path(value: str) -> str:
     return path
 
 
+def has_variable(argument: str) -> bool:
+    """Whether the kubelet puts a variable into an argument of a Pod: what it becomes is not known here.
+
+    `$$(NAME)`, which stays a text, counts as well (third_party/forked/golang/expansion).
+    """
+    return "$(" in argument
+
+
 def parse_host_path(value: str) -> str:
     """A path on a host for a volume, which is only ever written into a manifest, quoted."""
     return _clean_path(parse_line(value), otherwise=_NO_PATH)
