@@ -91,6 +91,11 @@ def is_below(path: str, directory: str) -> bool:
     return not directory or path.startswith(f"{directory}/")
 
 
+def is_within(path: str, directory: str) -> bool:
+    """Whether a path of a host is a directory, or leads below it."""
+    return f"{path.rstrip('/')}/".startswith(f"{directory.rstrip('/')}/")
+
+
 def authority_path(name: str) -> str:
     """A file of the authority, which never leaves the machine that runs pkigen."""
     return f"{AUTHORITY}/{name}"

@@ -10,6 +10,7 @@ import enum
 import posixpath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pkigen.layout import is_within
 from pkigen.spec import own_mounts
 from pkigen.spec.component_flags import KnownProgram
 from pkigen.spec.findings import EXTERNAL_ETCD, Location, SpecFinding, warning
@@ -288,7 +289,7 @@ def _judged(container: _Container, at: Location, file: str, use: FileUse) -> Ite
     """What is wrong with a file's place in a container, if anything."""
     # The images of Kubernetes run their programs in the root directory.
     path = f"/{posixpath.normpath(f'/{file}').lstrip('/')}"
-    if any(_is_in(path, directory) for directory in _OF_EVERY_CONTAINER):
+    if any(is_within(path, directory) for directory in _OF_EVERY_CONTAINER):
         return
     message = _fault(container, path, use)
     if message is not None:
@@ -304,7 +305,7 @@ def _judged(container: _Container, at: Location, file: str, use: FileUse) -> Ite
 
 def _fault(container: _Container, path: str, use: FileUse) -> str | None:
     """Where a file is, if its program can make nothing of it there."""
-    covering = [mount for mount in container.mounts if _is_in(path, mount.path)]
+    covering = [mount for mount in container.mounts if is_within(path, mount.path)]
     # Of mounts in one another the inner one is seen.
     mount = max(covering, key=lambda each: len(each.path), default=None)
     if mount is None:
@@ -317,10 +318,6 @@ def _fault(container: _Container, path: str, use: FileUse) -> str | None:
     elsewhere = f"choose another directory, and {container.way_out_for_writing}"
     way_out = elsewhere if mount.is_own else "remove its readOnly"
     return f"{mount.path}, which {container.program}'s Pod mounts read-only: {way_out}"
-
-
-def _is_in(path: str, directory: str) -> bool:
-    return f"{path}/".startswith(f"{directory.rstrip('/')}/")
 
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (_unseen, _files_of_external_etcd)

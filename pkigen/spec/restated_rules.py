@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pkigen.layout import is_within
 from pkigen.spec.addresses import parse_address, parse_network
 from pkigen.spec.findings import NODES, Location, SpecFinding, last_known, warning
 from pkigen.spec.model import ManagedFiles, Runtime
@@ -121,7 +122,7 @@ def _data_of_etcd(spec: ClusterSpec) -> Iterator[SpecFinding]:
 def _is_outside(arguments: Sequence[ExtraArg], place: int, directory: str) -> bool:
     """Whether a flag names a path that is neither a directory nor below it; an empty one names none."""
     path = arguments[place].value
-    return bool(path) and not f"{path.rstrip('/')}/".startswith(f"{directory}/")
+    return bool(path) and not is_within(path, directory)
 
 
 RULES: Final[tuple[Callable[[ClusterSpec], Iterator[SpecFinding]], ...]] = (

@@ -274,7 +274,7 @@ def _clean_path(value: str, *, otherwise: str) -> str:
 def parse_directory(value: str) -> str:
     """The path of a directory for pkigen's files: not the kubelet's, and not named as files are."""
     path = parse_absolute_path(value)
-    if f"{path}/".startswith(f"{layout.MANIFESTS_DIRECTORY}/"):
+    if layout.is_within(path, layout.MANIFESTS_DIRECTORY):
         msg = f"must not be in {layout.MANIFESTS_DIRECTORY}: the kubelet reads every file there as a Pod"
         raise ValueError(msg)
     named = next((part for part in path.split("/") if part.endswith(layout.FILE_SUFFIXES)), None)
